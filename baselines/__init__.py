@@ -1,0 +1,17 @@
+"""Classical competitors, by name."""
+
+from qfl_envs.competitor import Registry
+
+_registry = Registry(
+    "baseline",
+    {
+        "random": "baselines.rules:Random",
+        "round-robin": "baselines.rules:RoundRobin",
+        "everyone": "baselines.rules:Everyone",
+        "channel-greedy": "baselines.rules:ChannelGreedy",
+        "deadline-greedy": "baselines.rules:DeadlineGreedy",
+        "hungarian": "baselines.hungarian:Hungarian",
+    },
+)
+names = _registry.names
+make = _registry.make

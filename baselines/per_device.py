@@ -1,0 +1,125 @@
+"""One small network for every device: policies whose size does not grow with the fleet.
+
+Each device's features and the global context pass through the same network; what the others look like enters by the mean
+over devices. The policy is permutation-equivariant, the value permutation-invariant (Zaheer et al. 2017, "Deep Sets").
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from gymnasium import spaces
+from stable_baselines3.common.policies import ActorCriticPolicy
+from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
+from torch import Tensor, nn
+
+
+class DeviceFeatures(BaseFeaturesExtractor):
+    """Sorts a Dict observation by device: (batch, N * F) with F features per device, the context repeated for each."""
+
+    def __init__(self, observation_space: spaces.Dict, num_devices: int) -> None:
+        """Find the entries that have a number per device.
+
+        Args:
+            observation_space: One-level Dict of vectors.
+            num_devices: N; an entry whose length is a multiple of it belongs to the devices, any other to the context.
+        """
+        lengths = {name: int(space.shape[0]) for name, space in observation_space.items() if space.shape}
+        self.device_names = [name for name, length in lengths.items() if length % num_devices == 0]
+        self.context_names = [name for name in lengths if name not in self.device_names]
+        self.num_devices = num_devices
+        self.per_device = sum(lengths[name] // num_devices for name in self.device_names)
+        self.per_device += sum(lengths[name] for name in self.context_names)
+        super().__init__(observation_space, features_dim=num_devices * self.per_device)
+
+    def forward(self, observations: dict[str, Tensor]) -> Tensor:
+        """(batch, N * F)."""
+        own = [observations[name].unflatten(1, (self.num_devices, -1)) for name in self.device_names]
+        context = [observations[name][:, None].expand(-1, self.num_devices, -1) for name in self.context_names]
+        return torch.cat([*own, *context], dim=-1).flatten(1)
+
+
+class DeviceNetwork(nn.Module):
+    """The shared networks of actor and critic: an embedding per device, then one more layer on it and on the mean."""
+
+    def __init__(self, num_devices: int, features: int, hidden: int) -> None:
+        """Make both networks."""
+        super().__init__()
+        self.num_devices = num_devices
+        self.actor_embedding = nn.Sequential(nn.Linear(features, hidden), nn.Tanh())
+        self.actor = nn.Sequential(nn.Linear(2 * hidden, hidden), nn.Tanh())
+        self.critic_embedding = nn.Sequential(nn.Linear(features, hidden), nn.Tanh())
+        self.critic = nn.Sequential(nn.Linear(hidden, hidden), nn.Tanh())
+        self.latent_dim_pi, self.latent_dim_vf = num_devices * hidden, hidden
+
+    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Latent vectors of actor and critic."""
+        return self.forward_actor(features), self.forward_critic(features)
+
+    def forward_actor(self, features: Tensor) -> Tensor:
+        """(batch, N * F) -> (batch, N * hidden)."""
+        embedded = self.actor_embedding(features.unflatten(1, (self.num_devices, -1)))
+        mean = embedded.mean(1, keepdim=True).expand_as(embedded)
+        latent: Tensor = self.actor(torch.cat([embedded, mean], dim=-1)).flatten(1)
+        return latent
+
+    def forward_critic(self, features: Tensor) -> Tensor:
+        """(batch, N * F) -> (batch, hidden)."""
+        latent: Tensor = self.critic(self.critic_embedding(features.unflatten(1, (self.num_devices, -1))).mean(1))
+        return latent
+
+
+class DeviceHeads(nn.Module):
+    """Logits of a MultiDiscrete action that lists, choice after choice, one entry per device."""
+
+    def __init__(self, num_devices: int, hidden: int, sizes: list[int]) -> None:
+        """Make one linear layer per choice, small at first so that all actions begin alike likely."""
+        super().__init__()
+        self.num_devices = num_devices
+        self.heads = nn.ModuleList(nn.Linear(hidden, size) for size in sizes)
+        for head in self.heads:
+            nn.init.orthogonal_(head.weight, gain=0.01)
+            nn.init.zeros_(head.bias)
+
+    def forward(self, latent: Tensor) -> Tensor:
+        """(batch, N * hidden) -> (batch, sum(nvec))."""
+        per_device = latent.unflatten(1, (self.num_devices, -1))
+        return torch.cat([head(per_device).flatten(1) for head in self.heads], dim=1)
+
+
+class PerDevicePolicy(ActorCriticPolicy):
+    """SB3 policy with one shared network per device, for MultiDiscrete actions of one or more choices per device."""
+
+    def __init__(self, *arguments: Any, num_devices: int, hidden: int = 32, **keywords: Any) -> None:
+        """Make the policy.
+
+        Args:
+            arguments: Those of SB3's ``ActorCriticPolicy``.
+            num_devices: Devices N.
+            hidden: Width of all layers.
+            keywords: Those of SB3's ``ActorCriticPolicy``.
+        """
+        self.num_devices, self.hidden = num_devices, hidden
+        super().__init__(
+            *arguments,
+            features_extractor_class=DeviceFeatures,
+            features_extractor_kwargs={"num_devices": num_devices},
+            **keywords,
+        )
+
+    def _get_constructor_parameters(self) -> dict[str, Any]:
+        """What a saved policy is rebuilt from."""
+        data = super()._get_constructor_parameters()
+        return {**data, "num_devices": self.num_devices, "hidden": self.hidden}
+
+    def _build_mlp_extractor(self) -> None:
+        features = self.features_extractor
+        self.mlp_extractor = DeviceNetwork(self.num_devices, features.per_device, self.hidden)  # type: ignore[assignment]
+
+    def _build(self, lr_schedule: Any) -> None:
+        super()._build(lr_schedule)
+        assert isinstance(self.action_space, spaces.MultiDiscrete)
+        sizes = self.action_space.nvec.reshape(-1, self.num_devices)[:, 0].tolist()
+        self.action_net = DeviceHeads(self.num_devices, self.hidden, sizes)
+        self.optimizer = self.optimizer_class(self.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs)

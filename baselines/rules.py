@@ -1,0 +1,116 @@
+"""Rules that need no solver."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+
+from baselines.estimates import alone_rate_bps, round_seconds
+from qfl_envs.competitor import Competitor, Rule
+from qfl_envs.system.decision import Decision, deal_subchannels
+from qfl_envs.view import NetworkView
+
+
+class Random(Competitor):
+    """Every choice uniform among those that the mask leaves open."""
+
+    name = "random"
+
+    def choose(self, observation: dict[str, np.ndarray]) -> Any:
+        """One open choice per entry of the action."""
+        sizes = np.asarray(self.env.action_space.nvec)
+        masks = np.split(self.env.action_masks(), np.cumsum(sizes)[:-1])
+        return np.array([self.rng.choice(np.flatnonzero(mask)) for mask in masks])
+
+
+class Selection(Rule):
+    """A rule that picks participants; they are dealt over the sub-channels and transmit at full power."""
+
+    def decide(self, view: NetworkView) -> Decision:
+        """Deal the picked devices out."""
+        participate = self.pick(view)[None]
+        subchannel = deal_subchannels(participate, view.serving_cell[None], view.gain[None])
+        return Decision(participate, subchannel=subchannel)
+
+    def pick(self, view: NetworkView) -> np.ndarray:
+        """(N) bool, who takes part."""
+        raise NotImplementedError
+
+
+class Everyone(Selection):
+    """All devices that can."""
+
+    name = "everyone"
+
+    def pick(self, view: NetworkView) -> np.ndarray:
+        """All that are available."""
+        return view.available
+
+
+class RoundRobin(Selection):
+    """As many devices as sub-channels, in turn."""
+
+    name = "round-robin"
+
+    def reset(self, env: gym.Env[Any, Any], seed: int) -> None:
+        """Begin with the first device."""
+        super().reset(env, seed)
+        self._next = 0
+
+    def pick(self, view: NetworkView) -> np.ndarray:
+        """The next available devices."""
+        n = len(view.available)
+        order = (self._next + np.arange(n)) % n
+        chosen = order[view.available[order]][: _slots(view)]
+        if len(chosen):
+            self._next = int(chosen[-1] + 1) % n
+        return np.isin(np.arange(n), chosen)
+
+
+class ChannelGreedy(Selection):
+    """The devices with the best channels, one per sub-channel, each on the best one that is left."""
+
+    name = "channel-greedy"
+
+    def decide(self, view: NetworkView) -> Decision:
+        """Take the best pair of device and sub-channel that is left, until all sub-channels of all cells are taken."""
+        n, _, subchannels = view.gain.shape
+        own = alone_rate_bps(view)
+        own = np.where(view.available[:, None], own, -np.inf)
+        cell_open = np.ones((view.gain.shape[1], subchannels), dtype=bool)
+        device_open = np.ones(n, dtype=bool)
+        subchannel = np.zeros(n, dtype=int)
+        for flat in np.argsort(-own, axis=None, kind="stable"):
+            device, channel = divmod(int(flat), subchannels)
+            if not np.isfinite(own[device, channel]):
+                break
+            if device_open[device] and cell_open[view.serving_cell[device], channel]:
+                device_open[device] = cell_open[view.serving_cell[device], channel] = False
+                subchannel[device] = channel
+        return Decision(~device_open[None], subchannel=subchannel[None])
+
+
+class DeadlineGreedy(Selection):
+    """FedCS (Nishio & Yonetani 2019): as many devices as can upload before the deadline, the quickest first."""
+
+    name = "deadline-greedy"
+
+    def pick(self, view: NetworkView) -> np.ndarray:
+        """Add the device that keeps the round shortest, as long as the estimated round ends before the deadline."""
+        chosen = np.zeros(len(view.available), dtype=bool)
+        candidates = set(np.flatnonzero(view.available).tolist())
+        while candidates:
+            estimates = {device: round_seconds(view, chosen, device) for device in candidates}
+            best = min(estimates, key=lambda device: (estimates[device], device))
+            if estimates[best] > view.scenario.deadline_s:
+                break
+            chosen[best] = True
+            candidates.remove(best)
+        return chosen
+
+
+def _slots(view: NetworkView) -> int:
+    """Sub-channels of all cells."""
+    return view.gain.shape[1] * view.gain.shape[2]

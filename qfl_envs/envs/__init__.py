@@ -1,0 +1,1 @@
+"""Environments: thin views on the federated system."""

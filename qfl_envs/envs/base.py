@@ -1,0 +1,216 @@
+"""The scalar environments' common part: Gymnasium's loop around a batch of one system."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import gymnasium as gym
+import numpy as np
+
+from qfl_envs.envs.instances import check_split, draw_instance, instance_generator
+from qfl_envs.envs.task import Task
+from qfl_envs.errors import InvalidValueError
+from qfl_envs.fields import reject_unknown
+from qfl_envs.scenario import Scenario
+from qfl_envs.system.federation import FederatedSystem
+from qfl_envs.system.report import RoundReport
+from qfl_envs.view import NetworkView
+
+if TYPE_CHECKING:
+    from qfl_envs.rendering import Recording, Window
+
+RESET_OPTIONS = ("instance",)
+
+
+def make_scenario(scenario: str | Mapping[str, Any] | Scenario, overrides: Mapping[str, Any]) -> Scenario:
+    """The scenario of a preset's name, of plain JSON values or as it is, with some fields changed.
+
+    Raises:
+        UnknownNameError: For an unknown preset or field.
+        InvalidValueError: For a value that is not allowed.
+    """
+    if isinstance(scenario, str):
+        scenario = Scenario.preset(scenario)
+    elif isinstance(scenario, Mapping):
+        scenario = Scenario.from_dict(scenario)
+    elif not isinstance(scenario, Scenario):
+        raise InvalidValueError("scenario", scenario, "the name of a preset or an object of its fields")
+    return scenario.replace(overrides)
+
+
+class FederatedEnv(gym.Env[dict[str, np.ndarray], Any]):
+    """Base of the environments: one federated system, one task.
+
+    Attributes:
+        scenario: What the system is.
+        task: What is decided, seen and rewarded.
+        system: The simulated system, a batch of one.
+        split: Which instances :meth:`reset` draws from.
+    """
+
+    metadata: dict[str, Any] = {"render_modes": ["human", "rgb_array", "ansi"], "render_fps": 4}
+    task_class: ClassVar[type[Task]]
+
+    def __init__(
+        self,
+        scenario: str | Mapping[str, Any] | Scenario = "small",
+        *,
+        split: str = "train",
+        render_mode: str | None = None,
+        device: str = "cpu",
+        task_arguments: Mapping[str, Any],
+        overrides: Mapping[str, Any],
+    ) -> None:
+        """Build the system; subclasses document the arguments."""
+        if render_mode is not None and render_mode not in self.metadata["render_modes"]:
+            raise InvalidValueError("render_mode", render_mode, ["null", *self.metadata["render_modes"]])
+        check_split(split)
+        self.scenario = make_scenario(scenario, overrides)
+        self.task = self.task_class(self.scenario, **task_arguments)
+        self.system = FederatedSystem(self.scenario, 1, self.task.max_local_steps, device)
+        self.observation_space = self.task.observation_space
+        self.action_space = self.task.action_space
+        self.split = split
+        self.instance: int | None = None
+        self.render_mode = render_mode
+        self._recording: Recording | None = None
+        self._window: Window | None = None
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """Begin an episode.
+
+        Args:
+            seed: Seed of the sequence of instances; None continues it.
+            options: ``{"instance": i}`` plays one instance of the split again.
+
+        Raises:
+            UnknownNameError: For an option that does not exist.
+            InvalidValueError: For an instance outside the split.
+        """
+        super().reset(seed=seed)
+        reject_unknown(options or {}, RESET_OPTIONS, "reset option")
+        self.instance = draw_instance(self.split, self.np_random, (options or {}).get("instance"))
+        self.system.reset([instance_generator(self.instance)])
+        if self.render_mode is not None:
+            self._record(None)
+        return self._observation(), {"instance": self.instance, "accuracy": float(self.system.state.accuracy[0])}
+
+    def step(self, action: Any) -> tuple[dict[str, np.ndarray], float, bool, bool, dict[str, Any]]:
+        """Play one federated round.
+
+        Raises:
+            InvalidValueError: For an action outside the action space.
+        """
+        decision = self.task.decide(self.system, self._checked(action)[None])
+        report = self.system.step(decision)
+        outcome = self.task.judge(self.system, report)
+        info = _first(self.task.info(self.system, report, outcome))
+        if self.render_mode is not None:
+            self._record(report)
+        return (
+            self._observation(),
+            float(outcome.reward[0]),
+            bool(outcome.terminated[0]),
+            bool(outcome.truncated[0]),
+            info,
+        )
+
+    def action_masks(self) -> np.ndarray:
+        """Flat bool mask of the open choices, in the order that sb3-contrib's MaskablePPO reads."""
+        return self.task.action_masks(self.system)[0]
+
+    def view(self, observation: Mapping[str, np.ndarray]) -> NetworkView:
+        """The observation in physical units; nothing but the observation enters it."""
+        return self.task.view(observation)
+
+    def get_state(self) -> dict[str, Any]:
+        """All that the future depends on; nothing in it is shared with the environment."""
+        return copy.deepcopy(
+            {
+                "state": self.system.state,
+                "generators": self.system.generators,
+                "np_random": self.np_random,
+                "instance": self.instance,
+                "recording": self._recording,
+            }
+        )
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """Continue from what :meth:`get_state` returned, any number of times."""
+        state = copy.deepcopy(dict(state))
+        self.system.state, self.system.generators = state["state"], state["generators"]
+        self.np_random, self.instance, self._recording = state["np_random"], state["instance"], state["recording"]
+
+    def render(self) -> Any:
+        """The last round, in the form that ``render_mode`` asks for; None where it is on the screen."""
+        if self.render_mode is None or self._recording is None:
+            gym.logger.warn("nothing to render: give gymnasium.make a render_mode, and reset first")
+            return None
+        if self.render_mode == "ansi":
+            return self._recording.text()
+        from qfl_envs import rendering
+
+        picture = rendering.draw(self._recording)
+        if self.render_mode == "rgb_array":
+            return picture
+        self._window = self._window or rendering.Window(self.metadata["render_fps"])
+        self._window.show(picture)
+        return None
+
+    def close(self) -> None:
+        """Close the window of ``render_mode="human"``."""
+        if self._window is not None:
+            self._window.close()
+            self._window = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Everything but the window."""
+        return {**self.__dict__, "_window": None}
+
+    def _observation(self) -> dict[str, np.ndarray]:
+        return {name: value[0] for name, value in self.task.observe(self.system).items()}
+
+    def _checked(self, action: Any) -> np.ndarray:
+        """The action as an array, if it is in the action space."""
+        array = np.asarray(action)
+        if isinstance(self.action_space, gym.spaces.Box) and array.dtype.kind == "f":
+            array = array.astype(self.action_space.dtype)
+        if not self.action_space.contains(array):
+            raise InvalidValueError("action", _shortened(action), str(self.action_space))
+        return array
+
+    def _record(self, report: RoundReport | None) -> None:
+        """Remember what the next picture shows; in the mode of a window, show it."""
+        if self._recording is None:
+            from qfl_envs.rendering import Recording
+
+            self._recording = Recording(self.scenario, self.system.sites_m)
+        if report is None:
+            self._recording.begin(self.system.state)
+        else:
+            self._recording.add(self.system.state, report)
+        if self.render_mode == "human":
+            self.render()
+
+
+def _first(batch: Mapping[str, Any]) -> dict[str, Any]:
+    """The only row of a batch: numbers as Python's own, arrays as copies."""
+    row: dict[str, Any] = {}
+    for name, value in batch.items():
+        if isinstance(value, Mapping):
+            row[name] = _first(value)
+        elif value.ndim == 1:
+            row[name] = value[0].item()
+        else:
+            row[name] = value[0].copy()
+    return row
+
+
+def _shortened(action: Any) -> str:
+    """An action as text that fits a line."""
+    shown = " ".join(str(action).split())
+    return shown if len(shown) <= 60 else shown[:57] + "..."

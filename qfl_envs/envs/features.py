@@ -1,0 +1,97 @@
+"""Observed quantities: how each is scaled to [-1, 1] and back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from gymnasium import spaces
+
+from qfl_envs.scenario import DATASETS, Scenario
+from qfl_envs.system import devices
+from qfl_envs.system.learning.partition import capacity
+
+GAIN_DB = (-200.0, 0.0)
+MAX_LOSS = 10.0
+
+
+@dataclass(frozen=True)
+class Feature:
+    """A named part of the observation: ``size`` numbers, clipped to ``low`` ... ``high`` and mapped to [-1, 1].
+
+    Attributes:
+        name: Key in the observation.
+        size: Length of the vector.
+        low: Value that becomes -1.
+        high: Value that becomes 1.
+        scale: ``"linear"``, ``"log"`` (uniform in the logarithm), ``"db"`` (a linear ratio whose decibels are mapped) or
+            ``"log1p"`` (uniform in log(1 + value)).
+    """
+
+    name: str
+    size: int
+    low: float
+    high: float
+    scale: Literal["linear", "log", "db", "log1p"] = "linear"
+
+    @property
+    def space(self) -> spaces.Box:
+        """The Gymnasium space."""
+        return spaces.Box(-1.0, 1.0, (self.size,), np.float32)
+
+    def encode(self, value: np.ndarray) -> np.ndarray:
+        """Values (..., size) in physical units -> float32 in [-1, 1]."""
+        low, high = self._warp(np.array([self._low, self._high]))
+        warped = self._warp(np.clip(value, self._low, self._high))
+        return (2 * (warped - low) / (high - low) - 1).astype(np.float32)
+
+    def decode(self, scaled: np.ndarray) -> np.ndarray:
+        """The inverse of :meth:`encode`, in float64."""
+        low, high = self._warp(np.array([self._low, self._high]))
+        warped = low + (np.asarray(scaled, dtype=np.float64) + 1) / 2 * (high - low)
+        if self.scale == "linear":
+            return warped
+        return np.expm1(warped) if self.scale == "log1p" else np.exp(warped)
+
+    @property
+    def _low(self) -> float:
+        return 10 ** (self.low / 10) if self.scale == "db" else self.low
+
+    @property
+    def _high(self) -> float:
+        return 10 ** (self.high / 10) if self.scale == "db" else self.high
+
+    def _warp(self, value: np.ndarray) -> np.ndarray:
+        if self.scale == "linear":
+            return value
+        return np.log1p(value) if self.scale == "log1p" else np.log(value)
+
+
+def common_features(scenario: Scenario, gains: int) -> dict[str, Feature]:
+    """What every task shows.
+
+    Args:
+        scenario: Sets bounds.
+        gains: Gains per device: cells x sub-channels, or cells where the mean over sub-channels is shown.
+    """
+    n, fleet = scenario.num_devices, scenario.fleet
+    fastest, slowest = (
+        float(devices.step_seconds(scenario, np.array(hz * idle), np.array(shot_s), np.array(1 - idle)))
+        for hz, shot_s, idle in ((fleet.cpu_hz[1], fleet.shot_s[0], 1.0), (fleet.cpu_hz[0], fleet.shot_s[1], 0.1))
+    )
+    most_samples = capacity(scenario.learning, DATASETS[scenario.learning.dataset].train_samples, n)
+    features = (
+        Feature("gain", n * gains, *GAIN_DB, "db"),
+        Feature("step_s", n, fastest, slowest, "log"),
+        Feature("cpu_hz", n, 0.1 * fleet.cpu_hz[0], fleet.cpu_hz[1], "log"),
+        Feature("battery_j", n, 0.0, max(fleet.battery_j[1], 1e-9)),
+        Feature("available", n, 0.0, 1.0),
+        Feature("num_samples", n, 0.0, most_samples),
+        Feature("loss", n, 0.0, MAX_LOSS, "log1p"),
+        Feature("age", n, 0.0, scenario.max_rounds, "log1p"),
+        Feature("accuracy", 1, 0.0, 1.0),
+        Feature("round_index", 1, 0.0, scenario.max_rounds),
+        Feature("last_round_s", 1, 0.0, scenario.deadline_s),
+    )
+    return {feature.name: feature for feature in features}

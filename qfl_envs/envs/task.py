@@ -1,0 +1,196 @@
+"""What a decision task adds to the system: batch-first spaces, decisions, masks and rewards, without Gymnasium's loop.
+
+A :class:`Task` is stateless: the scalar environment calls it with a batch of one, a vector environment with many rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from gymnasium import spaces
+
+from qfl_envs.envs.features import Feature, common_features
+from qfl_envs.errors import InvalidValueError
+from qfl_envs.fields import reject_unknown
+from qfl_envs.scenario import Scenario
+from qfl_envs.system.decision import Decision
+from qfl_envs.system.federation import FederatedSystem
+from qfl_envs.system.learning.shapes import payload_bits
+from qfl_envs.system.network.channel import serving_cell
+from qfl_envs.system.report import RoundReport
+from qfl_envs.view import NetworkView
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a round did to E episodes: (E) each, except the reward terms by name."""
+
+    terms: dict[str, np.ndarray]
+    reward: np.ndarray
+    terminated: np.ndarray
+    truncated: np.ndarray
+
+
+class Task:
+    """Base of the tasks.
+
+    Attributes:
+        scenario: The system.
+        features: Observed quantities by name.
+        observation_space: Space of one system's observation.
+        action_space: Space of one system's action.
+        weights: Weight of each reward term.
+        max_local_steps: Most local steps that a decision of this task asks for.
+    """
+
+    default_weights: ClassVar[Mapping[str, float]] = {"progress": 1.0, "target": 1.0, "time": 1.0, "energy": 0.2}
+    """Reward terms of every task, with the weights that rank policies by time and energy to the target accuracy."""
+    gain_per_subchannel: ClassVar[bool] = False
+    """Whether the observation has the gain of every sub-channel, or its mean over sub-channels."""
+
+    action_space: spaces.Space[Any]
+
+    def __init__(self, scenario: Scenario, reward_weights: Mapping[str, float] | None = None) -> None:
+        """Prepare the task.
+
+        Args:
+            scenario: The system.
+            reward_weights: Weights that differ from :attr:`default_weights`.
+
+        Raises:
+            UnknownNameError: For the weight of a term that does not exist.
+            InvalidValueError: For a weight that is no finite number.
+        """
+        self.scenario = scenario
+        self.weights = dict(self.default_weights)
+        reject_unknown(reward_weights or {}, self.weights, "reward term")
+        for name, weight in (reward_weights or {}).items():
+            if isinstance(weight, bool) or not isinstance(weight, int | float) or not np.isfinite(weight):
+                raise InvalidValueError(f"reward_weights[{name!r}]", weight, "a finite number")
+            self.weights[name] = float(weight)
+        self.gains_per_device = scenario.radio.num_cells * (
+            scenario.radio.num_subchannels if self.gain_per_subchannel else 1
+        )
+        self.features: dict[str, Feature] = common_features(scenario, self.gains_per_device)
+        self.observation_space = spaces.Dict({name: feature.space for name, feature in self.features.items()})
+        self.max_local_steps = scenario.learning.local_steps
+        self.payload_bits = payload_bits(scenario)
+
+    # what subclasses define
+
+    def decide(self, system: FederatedSystem, actions: np.ndarray) -> Decision:
+        """The decision that actions (E, ...) stand for."""
+        raise NotImplementedError
+
+    def encode(self, decision: Decision) -> np.ndarray:
+        """The actions (E, ...) that come closest to a decision; what the task does not control is left out."""
+        raise NotImplementedError
+
+    def action_masks(self, system: FederatedSystem) -> np.ndarray:
+        """(E, sum(nvec)) bool, which choices are open in this state, in the order of the action space."""
+        raise NotImplementedError
+
+    # what all tasks share
+
+    def observe(self, system: FederatedSystem) -> dict[str, np.ndarray]:
+        """Observations (E, size) by name."""
+        state = system.state
+        gain = state.gain if self.gain_per_subchannel else state.gain.mean(-1)
+        systems = len(gain)
+        values = {
+            "gain": gain.reshape(systems, -1),
+            "step_s": system.step_seconds(),
+            "cpu_hz": system.cpu_hz(),
+            "battery_j": state.battery_j,
+            "available": system.available(),
+            "num_samples": state.num_samples,
+            "loss": state.reported_loss,
+            "age": state.age,
+            "accuracy": state.accuracy[:, None],
+            "round_index": state.round_index[:, None],
+            "last_round_s": state.last_round_s[:, None],
+        }
+        return {name: self.features[name].encode(value) for name, value in values.items()}
+
+    def view(self, observation: Mapping[str, np.ndarray]) -> NetworkView:
+        """One system's observation in physical units."""
+        scenario, limits = self.scenario, self.scenario.radio
+        value = {name: feature.decode(observation[name]) for name, feature in self.features.items()}
+        gain = value["gain"].reshape(scenario.num_devices, limits.num_cells, -1)
+        gain = np.broadcast_to(gain, (*gain.shape[:2], limits.num_subchannels))
+        return NetworkView(
+            scenario=scenario,
+            gain=gain,
+            serving_cell=serving_cell(gain),
+            noise_w=limits.noise_w,
+            subchannel_hz=limits.subchannel_hz,
+            min_power_dbm=limits.min_power_dbm,
+            max_power_dbm=limits.max_power_dbm,
+            payload_bits=np.full(scenario.num_devices, self.payload_bits),
+            num_samples=np.rint(value["num_samples"]).astype(np.int64),
+            cpu_hz=value["cpu_hz"],
+            step_s=value["step_s"],
+            battery_j=value["battery_j"],
+            available=value["available"] > 0.5,
+            loss=value["loss"],
+            age=np.rint(value["age"]).astype(np.int64),
+            accuracy=float(value["accuracy"][0]),
+            round_index=round(float(value["round_index"][0])),
+            last_round_s=float(value["last_round_s"][0]),
+        )
+
+    def judge(self, system: FederatedSystem, report: RoundReport) -> Outcome:
+        """Reward and end of the episodes after a round."""
+        state = system.state
+        reached = report.accuracy >= self.scenario.target_accuracy
+        terminated = reached | system.empty().all(-1)
+        truncated = ~terminated & (state.round_index >= self.scenario.max_rounds)
+        terms = self.reward_terms(system, report, (terminated | truncated) & ~reached)
+        reward = sum((self.weights[name] * term for name, term in terms.items()), np.zeros(len(reached)))
+        return Outcome(terms, reward, terminated, truncated)
+
+    def info(self, system: FederatedSystem, report: RoundReport, outcome: Outcome) -> dict[str, Any]:
+        """What ``step`` returns beside the observation: arrays (E, ...) and one dict of reward terms."""
+        state = system.state
+        return {
+            "reward_terms": dict(outcome.terms),
+            "round_s": report.round_s,
+            "energy_j": report.energy_j,
+            "elapsed_s": state.elapsed_s.copy(),
+            "total_energy_j": state.energy_j.copy(),
+            "sum_rate_bps": report.sum_rate_bps,
+            "bits_sent": report.bits_sent.sum(-1),
+            "accuracy": report.accuracy,
+            "loss": report.loss,
+            "device_loss": report.device_loss,
+            "accuracy_variance": report.fairness.variance,
+            "worst_accuracy": report.fairness.worst_accuracy,
+            "jain": report.fairness.jain,
+            "participation": report.participation,
+            "delivered": report.delivered,
+            "late": report.late,
+            "lost": report.lost,
+            "depleted": report.depleted,
+            "repaired": report.repaired,
+            "target_reached": report.accuracy >= self.scenario.target_accuracy,
+        }
+
+    def reward_terms(self, system: FederatedSystem, report: RoundReport, failed: np.ndarray) -> dict[str, np.ndarray]:
+        """Each term of the reward, (E), unweighted.
+
+        ``progress`` adds up to the share of the way to the target accuracy that was made, ``target`` is -1 where the
+        episode ends without having reached it, ``time`` adds up to minus the share of the longest possible episode that
+        was used, ``energy`` to minus the share of the fleet's stored energy.
+        """
+        scenario, target = self.scenario, max(self.scenario.target_accuracy, 1e-9)
+        before = report.accuracy - report.accuracy_gain
+        stored_j = np.maximum(system.state.full_battery_j.sum(-1), 1e-9)
+        return {
+            "progress": (np.minimum(report.accuracy, target) - np.minimum(before, target)) / target,
+            "target": -failed.astype(float),
+            "time": -report.round_s / (scenario.deadline_s * scenario.max_rounds),
+            "energy": -report.energy_j / stored_j,
+        }

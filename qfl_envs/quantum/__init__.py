@@ -1,0 +1,1 @@
+"""Variational circuits, defined once and executed in two ways."""

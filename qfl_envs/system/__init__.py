@@ -1,0 +1,1 @@
+"""The simulated federated system, batch-first; knows nothing of Gymnasium."""

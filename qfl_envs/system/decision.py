@@ -1,0 +1,55 @@
+"""What an agent decides in one round."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Decision:
+    """One round's decision for E systems of N devices; fields left at None take the scenario's default rule.
+
+    Attributes:
+        participate: (E, N) bool, who trains and uploads.
+        subchannel: (E, N) integer in [0, K). Default: participants of a cell are dealt over its sub-channels from the
+            strongest to the weakest and back.
+        power_dbm: (E, N), from the scenario's least to its most power. Default: the most.
+        cpu_hz: (E, N) clock. Default: all that other work leaves. More than that is reduced to it.
+        local_steps: (E, N) integer, at least 1 for participants. Default: ``learning.local_steps``.
+        time_share: (E) bool, whether devices on one sub-channel take turns. Default: ``radio.access``.
+    """
+
+    participate: np.ndarray
+    subchannel: np.ndarray | None = None
+    power_dbm: np.ndarray | None = None
+    cpu_hz: np.ndarray | None = None
+    local_steps: np.ndarray | None = None
+    time_share: np.ndarray | None = None
+
+
+def deal_subchannels(participate: np.ndarray, serving: np.ndarray, gain: np.ndarray) -> np.ndarray:
+    """Default rule for sub-channels: each cell deals its participants out in snake order of their mean gain.
+
+    Args:
+        participate: (E, N) bool.
+        serving: (E, N) cell of each device.
+        gain: (E, N, C, K) linear.
+
+    Returns:
+        (E, N) sub-channels, 0 for devices that do not participate.
+    """
+    systems, devices, cells, subchannels = gain.shape
+    mean_gain = np.take_along_axis(gain.mean(-1), serving[..., None], axis=2)[..., 0]
+    group = np.where(participate, serving, cells)
+    order = np.lexsort((-mean_gain, group), axis=-1)
+    sorted_group = np.take_along_axis(group, order, axis=-1)
+    sizes = np.stack([(group == cell).sum(-1) for cell in range(cells + 1)], axis=-1)
+    starts = np.cumsum(sizes, axis=-1) - sizes
+    rank = np.arange(devices) - np.take_along_axis(starts, sorted_group, axis=-1)
+    lap, position = np.divmod(rank, subchannels)
+    dealt = np.where(lap % 2 == 0, position, subchannels - 1 - position)
+    subchannel = np.empty((systems, devices), dtype=np.int64)
+    np.put_along_axis(subchannel, order, np.where(sorted_group < cells, dealt, 0), axis=-1)
+    return subchannel

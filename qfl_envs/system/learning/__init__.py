@@ -1,0 +1,1 @@
+"""Federated learning: data, their place on devices, learners, local training and aggregation."""

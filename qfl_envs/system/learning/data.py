@@ -1,0 +1,120 @@
+"""Handwritten digits as principal components.
+
+``digits`` is scikit-learn's copy of the UCI data set (1,797 images of 8 x 8), split 80:20. ``mnist`` is read from the four
+IDX files in the folder that the environment variable ``QFL_DATA_DIR`` names, or else fetched by scikit-learn.
+"""
+
+from __future__ import annotations
+
+import gzip
+import os
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from qfl_envs.errors import MissingDataError
+
+DATA_DIR_VARIABLE = "QFL_DATA_DIR"
+MNIST_FILES = {
+    "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
+    "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
+}
+FEATURE_SCALE = np.pi / 4
+"""Standard deviation of the features: angles much larger wrap around and cost several points of accuracy."""
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Features and labels.
+
+    Attributes:
+        train_features: (T, F) float32.
+        train_labels: (T) int64.
+        test_features: (U, F) float32, held out.
+        test_labels: (U) int64.
+        num_classes: Labels are 0 to this, exclusive.
+    """
+
+    train_features: np.ndarray
+    train_labels: np.ndarray
+    test_features: np.ndarray
+    test_labels: np.ndarray
+    num_classes: int
+
+
+@lru_cache(maxsize=8)
+def load_dataset(name: str, num_features: int) -> Dataset:
+    """A data set as principal components, fitted on the training images only and scaled by one common factor.
+
+    Args:
+        name: ``"digits"`` or ``"mnist"``.
+        num_features: Principal components F.
+
+    Returns:
+        The data set; a process loads each once.
+
+    Raises:
+        MissingDataError: If MNIST is neither in ``QFL_DATA_DIR`` nor can be fetched.
+    """
+    from sklearn.decomposition import PCA
+
+    train, train_labels, test, test_labels = _digits() if name == "digits" else _mnist()
+    components = PCA(num_features, svd_solver="full", random_state=0).fit(train)
+    features = components.transform(train)
+    scale = FEATURE_SCALE / features.std()
+    return Dataset(
+        (features * scale).astype(np.float32),
+        train_labels.astype(np.int64),
+        (components.transform(test) * scale).astype(np.float32),
+        test_labels.astype(np.int64),
+        num_classes=int(train_labels.max()) + 1,
+    )
+
+
+def _digits() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    from sklearn.datasets import load_digits
+    from sklearn.model_selection import train_test_split
+
+    images, labels = load_digits(return_X_y=True)
+    train, test, train_labels, test_labels = train_test_split(
+        images, labels, test_size=0.2, stratify=labels, random_state=0
+    )
+    return train, train_labels, test, test_labels
+
+
+def _mnist() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    folder = os.environ.get(DATA_DIR_VARIABLE)
+    if folder:
+        parts = [_read_idx(Path(folder), name) for names in MNIST_FILES.values() for name in names]
+        train, train_labels, test, test_labels = parts
+    else:
+        train, train_labels, test, test_labels = _fetch_mnist()
+    return train.reshape(len(train), -1) / 255.0, train_labels, test.reshape(len(test), -1) / 255.0, test_labels
+
+
+def _read_idx(folder: Path, name: str) -> np.ndarray:
+    """One IDX file, plain or compressed: two zero bytes, type, number of axes, sizes as big-endian int32, then bytes."""
+    for path, opener in ((folder / name, open), (folder / f"{name}.gz", gzip.open)):
+        if path.is_file():
+            with opener(path, "rb") as file:
+                content = file.read()
+            axes = content[3]
+            shape = np.frombuffer(content, ">i4", count=axes, offset=4)
+            return np.frombuffer(content, np.uint8, offset=4 + 4 * axes).reshape(shape)
+    raise MissingDataError(f"no {name} or {name}.gz in {folder} (from {DATA_DIR_VARIABLE}); put the MNIST IDX files there")
+
+
+def _fetch_mnist() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    from sklearn.datasets import fetch_openml
+
+    try:
+        images, labels = fetch_openml("mnist_784", version=1, return_X_y=True, as_frame=False)
+    except (OSError, ValueError) as error:
+        raise MissingDataError(
+            f"MNIST is not on this machine and could not be fetched ({error}); set {DATA_DIR_VARIABLE} to a folder with "
+            "its four IDX files, or give the machine access to openml.org"
+        ) from error
+    labels = labels.astype(np.int64)
+    return images[:60_000], labels[:60_000], images[60_000:], labels[60_000:]

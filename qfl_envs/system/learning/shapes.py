@@ -1,0 +1,45 @@
+"""Parameters of each learner, by name and shape; needs no torch, so that a network without learning knows its payload."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from qfl_envs.scenario import Scenario
+from qfl_envs.system.devices import circuit_of
+
+NUM_CLASSES = 10
+"""Both data sets are digits."""
+
+
+def parameter_shapes(scenario: Scenario) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of the learner's parameters, in the order of the flat vector that devices upload.
+
+    A scenario without learning keeps the payload of the quantum learner.
+    """
+    inputs, hidden = scenario.num_features, scenario.learning.hidden
+    if scenario.learning.model == "logistic":
+        return {"head": (inputs, NUM_CLASSES), "bias": (NUM_CLASSES,)}
+    if scenario.learning.model == "mlp":
+        return {
+            "hidden": (inputs, hidden),
+            "hidden_bias": (hidden,),
+            "head": (hidden, NUM_CLASSES),
+            "bias": (NUM_CLASSES,),
+        }
+    circuit = circuit_of(scenario)
+    return {**circuit.shape(), "head": (circuit.num_qubits, NUM_CLASSES), "bias": (NUM_CLASSES,)}
+
+
+def num_parameters(scenario: Scenario) -> int:
+    """Length of the flat parameter vector."""
+    return sum(int(np.prod(shape)) for shape in parameter_shapes(scenario).values())
+
+
+def payload_bits(scenario: Scenario) -> int:
+    """Bits of one upload: the parameters and what protects them."""
+    return num_parameters(scenario) * scenario.learning.bits_per_parameter + scenario.security.protection_bits
+
+
+def model_bits(scenario: Scenario) -> int:
+    """Bits of the global model on its way down."""
+    return num_parameters(scenario) * scenario.learning.bits_per_parameter

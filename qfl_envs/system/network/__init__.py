@@ -1,0 +1,1 @@
+"""The radio network: where devices are, what reaches the base stations, and how fast."""

@@ -1,0 +1,102 @@
+"""Rates of devices that transmit at once, on sub-channels of several cells."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from qfl_envs.scenario import Radio
+
+
+@dataclass(frozen=True)
+class Uplink:
+    """What the base stations receive in one round.
+
+    Attributes:
+        sinr: (E, N) linear; 0 for devices that do not transmit.
+        rate_bps: (E, N) Shannon rate, the share of time included.
+        share: (E, N) share of the time that each device transmits: 1, or its turn.
+    """
+
+    sinr: np.ndarray
+    rate_bps: np.ndarray
+    share: np.ndarray
+
+
+def dbm_to_w(dbm: np.ndarray | float) -> np.ndarray | float:
+    """Power in W of a power in dBm."""
+    return 10 ** ((dbm - 30) / 10)
+
+
+def uplink(
+    radio: Radio,
+    gain: np.ndarray,
+    serving: np.ndarray,
+    transmits: np.ndarray,
+    subchannel: np.ndarray,
+    power_w: np.ndarray,
+    time_share: np.ndarray,
+) -> Uplink:
+    """SINR and rate of every device, R = share B log2(1 + p g / (I + N0 B)).
+
+    Devices on one sub-channel of a cell either all transmit and are each other's noise, or take turns of equal length;
+    devices of other cells interfere in both cases, in the second with their mean power.
+
+    Args:
+        radio: Noise, bandwidth and SINR cap.
+        gain: (E, N, C, K) linear power gain.
+        serving: (E, N) cell of each device.
+        transmits: (E, N) bool.
+        subchannel: (E, N) in [0, K).
+        power_w: (E, N).
+        time_share: (E) bool, whether devices take turns.
+
+    Returns:
+        The uplink of the round.
+    """
+    systems, devices, cells, subchannels = gain.shape
+    rows = np.arange(systems)[:, None]
+    slot = (rows * cells + serving) * subchannels + subchannel
+    bins = systems * cells * subchannels
+    users = np.bincount(slot[transmits], minlength=bins)
+    share = np.where(time_share[:, None], 1.0 / np.maximum(users[slot], 1), 1.0)
+    # mean power that each device puts into each cell on its sub-channel
+    own_gain = gain[rows[..., None], np.arange(devices)[:, None], np.arange(cells), subchannel[..., None]]
+    received = np.where(transmits, power_w * share, 0.0)[..., None] * own_gain
+    signal = np.take_along_axis(received, serving[..., None], axis=2)[..., 0]
+    every_slot = (rows[..., None] * cells + np.arange(cells)) * subchannels + subchannel[..., None]
+    total = np.bincount(every_slot.ravel(), received.ravel(), minlength=bins)[slot]
+    of_own_cell = np.bincount(slot.ravel(), signal.ravel(), minlength=bins)[slot]
+    interference = np.maximum(total - np.where(time_share[:, None], of_own_cell, signal), 0.0)
+    sinr = np.where(transmits, signal / share / (interference + radio.noise_w), 0.0)
+    if radio.sinr_cap_db is not None:
+        sinr = np.minimum(sinr, 10 ** (radio.sinr_cap_db / 10))
+    return Uplink(sinr, share * radio.subchannel_hz * np.log2(1 + sinr), share)
+
+
+def packet_error(radio: Radio, sinr: np.ndarray) -> np.ndarray:
+    """Probability that an upload is lost, 1 - exp(-m / SINR) (Chen et al. 2021, IEEE TWC 20(1)); 1 without a signal."""
+    if radio.waterfall == 0.0:
+        return np.where(sinr > 0, 0.0, 1.0)
+    return 1 - np.exp(-radio.waterfall / np.maximum(sinr, 1e-12))
+
+
+def downlink_rate_bps(radio: Radio, gain: np.ndarray, serving: np.ndarray) -> np.ndarray:
+    """Rate (E, N) at which a device hears its base station, which spreads its power over all sub-channels."""
+    own = np.take_along_axis(gain, serving[..., None, None], axis=2)[:, :, 0]
+    power_w = dbm_to_w(radio.base_station_dbm) / radio.num_subchannels
+    return radio.subchannel_hz * np.log2(1 + power_w * own / radio.noise_w).sum(-1)
+
+
+def best_alone_bps(radio: Radio, gain: np.ndarray, serving: np.ndarray) -> np.ndarray:
+    """Sum-rate (E) if the best device of each cell had each sub-channel for itself, at full power and unharmed.
+
+    No allocation that puts at most one device on a sub-channel has more.
+    """
+    of_cell = serving[..., None] == np.arange(gain.shape[2])
+    best = np.where(of_cell[..., None], gain, 0.0).max(1)
+    snr = dbm_to_w(radio.max_power_dbm) * best / radio.noise_w
+    if radio.sinr_cap_db is not None:
+        snr = np.minimum(snr, 10 ** (radio.sinr_cap_db / 10))
+    return radio.subchannel_hz * np.log2(1 + snr).sum((-1, -2))

@@ -1,0 +1,77 @@
+"""What happened in one round."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Fairness:
+    """How evenly the model serves the devices: (E) each, of the accuracies on the devices' own data.
+
+    Attributes:
+        variance: Variance over devices.
+        worst_accuracy: Mean over the worst tenth of the devices.
+        jain: Jain's index (sum x)^2 / (n sum x^2), 1 for equal accuracies.
+    """
+
+    variance: np.ndarray
+    worst_accuracy: np.ndarray
+    jain: np.ndarray
+
+
+@dataclass(frozen=True)
+class RoundReport:
+    """Outcome of a round of E systems of N devices.
+
+    Attributes:
+        rates_bps: (E, N) uplink rate of the participants, 0 for others.
+        sum_rate_bps: (E).
+        best_alone_bps: (E) sum-rate of the best device alone on each sub-channel, the scale of ``sum_rate_bps``.
+        compute_s: (E, N) time of the local steps.
+        protect_s: (E, N) time of protecting the update.
+        upload_s: (E, N) time of the upload, as far as it got before the deadline or the end of the battery.
+        round_s: (E) duration: that of the slowest participant, or the deadline where the server waited in vain.
+        energy_j: (E) energy of all devices.
+        participation: (E, N) bool, who took part after repair.
+        subchannel: (E, N) sub-channel of the participants.
+        power_dbm: (E, N) power of the participants.
+        local_steps: (E, N) local steps, 0 for devices that do not participate.
+        delivered: (E, N) bool, whose update arrived in time.
+        late: (E, N) bool, who missed the deadline.
+        lost: (E, N) bool, whose packet was in error.
+        depleted: (E, N) bool, whose battery ended before the upload did.
+        repaired: (E, N) bool, whose part of the decision had to be changed.
+        bits_sent: (E, N) bits that left the device.
+        accuracy: (E) held-out accuracy after the round.
+        accuracy_gain: (E) its change by the round.
+        loss: (E) held-out cross-entropy.
+        device_loss: (E, N).
+        fairness: Spread over devices.
+    """
+
+    rates_bps: np.ndarray
+    sum_rate_bps: np.ndarray
+    best_alone_bps: np.ndarray
+    compute_s: np.ndarray
+    protect_s: np.ndarray
+    upload_s: np.ndarray
+    round_s: np.ndarray
+    energy_j: np.ndarray
+    participation: np.ndarray
+    subchannel: np.ndarray
+    power_dbm: np.ndarray
+    local_steps: np.ndarray
+    delivered: np.ndarray
+    late: np.ndarray
+    lost: np.ndarray
+    depleted: np.ndarray
+    repaired: np.ndarray
+    bits_sent: np.ndarray
+    accuracy: np.ndarray
+    accuracy_gain: np.ndarray
+    loss: np.ndarray
+    device_loss: np.ndarray
+    fairness: Fairness

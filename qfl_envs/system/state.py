@@ -1,0 +1,88 @@
+"""Everything that systems remember between rounds, as arrays with a leading axis E of systems."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+
+
+@dataclass
+class SystemState:
+    """State of E systems of N devices, C cells, K sub-channels and a model of P parameters.
+
+    Attributes:
+        position_m: (E, N, 2).
+        velocity_mps: (E, N, 2).
+        mean_velocity_mps: (E, N, 2) velocity that each device returns to.
+        shadowing_db: (E, N, C).
+        rician_k: (E, N) linear Rician K.
+        scatter: (E, N, C, K) complex scattered part of the fading, unit variance.
+        gain: (E, N, C, K) linear power gain of this round, which follows from the five arrays above.
+        link_up: (E, N) whether the device can be reached this round.
+        max_cpu_hz: (E, N) fastest clock.
+        shot_s: (E, N) seconds per shot.
+        load_normal: (E, N) standard normal process behind the load.
+        battery_j: (E, N) charge.
+        full_battery_j: (E, N) charge at the start.
+        sample_index: (E, N, D) rows of the training set that each device holds, the first ``num_samples`` valid.
+        num_samples: (E, N) samples of each device.
+        parameters: (E, P) float32 global model.
+        first_moment: (E, P) float32 of the server's Adam.
+        second_moment: (E, P) float32 of the server's Adam.
+        updates: (E) rounds in which the global model changed.
+        accuracy: (E) held-out accuracy of the global model.
+        loss: (E) held-out cross-entropy in nats.
+        device_loss: (E, N) cross-entropy of the global model on each device's data.
+        device_accuracy: (E, N).
+        reported_loss: (E, N) last loss that reached the server; the start value is that of a uniform guess.
+        age: (E, N) rounds since a device last delivered, or since the start.
+        round_index: (E) rounds played.
+        elapsed_s: (E) simulated time.
+        energy_j: (E) energy spent by all devices.
+        last_round_s: (E) duration of the last round.
+    """
+
+    position_m: np.ndarray
+    velocity_mps: np.ndarray
+    mean_velocity_mps: np.ndarray
+    shadowing_db: np.ndarray
+    rician_k: np.ndarray
+    scatter: np.ndarray
+    gain: np.ndarray
+    link_up: np.ndarray
+    max_cpu_hz: np.ndarray
+    shot_s: np.ndarray
+    load_normal: np.ndarray
+    battery_j: np.ndarray
+    full_battery_j: np.ndarray
+    sample_index: np.ndarray
+    num_samples: np.ndarray
+    parameters: np.ndarray
+    first_moment: np.ndarray
+    second_moment: np.ndarray
+    updates: np.ndarray
+    accuracy: np.ndarray
+    loss: np.ndarray
+    device_loss: np.ndarray
+    device_accuracy: np.ndarray
+    reported_loss: np.ndarray
+    age: np.ndarray
+    round_index: np.ndarray
+    elapsed_s: np.ndarray
+    energy_j: np.ndarray
+    last_round_s: np.ndarray
+
+    def put(self, rows: np.ndarray, state: SystemState) -> None:
+        """Overwrite some systems."""
+        for name, array in state._arrays():
+            getattr(self, name)[rows] = array
+
+    def copy(self) -> Self:
+        """A copy that shares nothing."""
+        return type(self)(**{name: array.copy() for name, array in self._arrays()})
+
+    def _arrays(self) -> list[tuple[str, np.ndarray]]:
+        return [(field.name, getattr(self, field.name)) for field in dataclasses.fields(self)]

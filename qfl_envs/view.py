@@ -1,0 +1,55 @@
+"""The observation in physical units, which solvers and rules read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from qfl_envs.scenario import Scenario
+
+
+@dataclass(frozen=True)
+class NetworkView:
+    """What the server knows before a decision, for one system of N devices, C cells and K sub-channels.
+
+    Attributes:
+        scenario: Constants of the system.
+        gain: (N, C, K) linear power gain to every cell. A task whose observation has one number per device and cell
+            repeats it over the sub-channels.
+        serving_cell: (N) cell that each device is received best in.
+        noise_w: Noise power of one sub-channel.
+        subchannel_hz: Bandwidth of one sub-channel.
+        min_power_dbm: Least power of a device that transmits.
+        max_power_dbm: Most power.
+        payload_bits: (N) bits of an upload, protection included.
+        num_samples: (N) training samples.
+        cpu_hz: (N) clock that is left for training this round.
+        step_s: (N) seconds that one local step would take this round.
+        battery_j: (N) charge.
+        available: (N) bool, who can take part this round: linked, with charge above the reserve.
+        loss: (N) last loss that each device reported, in nats.
+        age: (N) rounds since each last delivered.
+        accuracy: Held-out accuracy of the global model.
+        round_index: Rounds played.
+        last_round_s: Duration of the last round.
+    """
+
+    scenario: Scenario
+    gain: np.ndarray
+    serving_cell: np.ndarray
+    noise_w: float
+    subchannel_hz: float
+    min_power_dbm: float
+    max_power_dbm: float
+    payload_bits: np.ndarray
+    num_samples: np.ndarray
+    cpu_hz: np.ndarray
+    step_s: np.ndarray
+    battery_j: np.ndarray
+    available: np.ndarray
+    loss: np.ndarray
+    age: np.ndarray
+    accuracy: float
+    round_index: int
+    last_round_s: float

@@ -1,0 +1,52 @@
+"""Every competitor by its name: baselines, quantum agents and trained models."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import agents
+import baselines
+from baselines.configurations import algorithms
+from qfl_envs.competitor import Competitor
+from qfl_envs.errors import InvalidValueError
+from qfl_envs.fields import reject_unknown
+
+
+def names() -> list[str]:
+    """All names, trained ones last."""
+    return [*baselines.names(), *agents.names(), *algorithms()]
+
+
+def is_trained(name: str) -> bool:
+    """Whether the competitor needs training first.
+
+    Raises:
+        UnknownNameError: Naming all competitors.
+    """
+    reject_unknown([name], names(), "competitor")
+    return name in algorithms()
+
+
+def supports(name: str, env_id: str) -> bool:
+    """Whether the competitor has an answer for the environment."""
+    return Competitor().supports(env_id) if is_trained(name) else make(name).supports(env_id)
+
+
+def make(name: str, model: Path | None = None) -> Competitor:
+    """A new competitor.
+
+    Args:
+        name: One of :func:`names`.
+        model: Where the model of a trained one lies.
+
+    Raises:
+        UnknownNameError: Naming all competitors.
+        InvalidValueError: For a trained one without a model.
+    """
+    if is_trained(name):
+        if model is None:
+            raise InvalidValueError("model", None, f"the model.zip of a training run, since {name!r} is trained")
+        from train.trained import TrainedModel
+
+        return TrainedModel(name, model)
+    return baselines.make(name) if name in baselines.names() else agents.make(name)
