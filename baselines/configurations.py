@@ -9,7 +9,6 @@ from typing import Any
 
 from qfl_envs.fields import reject_unknown
 
-
 KEYS = {"policy", "num_envs", "steps", "policy_kwargs", "algorithm"}
 
 

@@ -41,7 +41,9 @@ class UnsupportedEnvironmentError(QflError, ValueError):
 
     def __init__(self, name: str, env_id: str, supported: list[str]) -> None:
         """Say which environments the competitor supports."""
-        super().__init__(f"{name!r} does not support {env_id}; it supports: {', '.join(supported)}", name, env_id, supported)
+        super().__init__(
+            f"{name!r} does not support {env_id}; it supports: {', '.join(supported)}", name, env_id, supported
+        )
 
 
 class Competitor:

@@ -81,7 +81,9 @@ class Recording:
         if self.report is None:
             return f"{head} | {tail} | {scenario.num_devices} devices wait"
         counts = {name: int(self.report[name].sum()) for name in ("participation", "delivered", *OUTCOMES)}
-        outcome = ", ".join(f"{counts[name]} {name}" for name in ("delivered", *OUTCOMES) if counts[name] or name == "delivered")
+        outcome = ", ".join(
+            f"{counts[name]} {name}" for name in ("delivered", *OUTCOMES) if counts[name] or name == "delivered"
+        )
         return (
             f"{head} | {tail} | {counts['participation']} of {scenario.num_devices} took part: {outcome} | "
             f"{self.round_s[-1]:.2f} s, {self.energy_j[-1]:.2f} J | {self.elapsed_s[-1]:.1f} s in all"
@@ -141,7 +143,9 @@ def _draw_cells(axes: Axes, recording: Recording) -> None:
     axes.scatter(*positions[down].T, marker="x", s=34, c=UNLINKED, linewidths=1.4, zorder=3)
     if report is not None:
         for name, colour in OUTCOMES.items():
-            axes.scatter(*positions[report[name]].T, s=130, facecolors="none", edgecolors=colour, linewidths=1.6, zorder=3)
+            axes.scatter(
+                *positions[report[name]].T, s=130, facecolors="none", edgecolors=colour, linewidths=1.6, zorder=3
+            )
     axes.scatter(*recording.sites_m.T, marker="^", s=110, c="#111111", zorder=4)
     axes.set_xlim(-1.04 * radius, 1.04 * radius)
     axes.set_ylim(-1.04 * radius, 1.04 * radius)

@@ -49,7 +49,9 @@ class Radio(Section):
     carrier_hz: float = real(2e9, 1e6, None, "Hz", "carrier frequency; sets how fast fading changes")
     path_loss_1km_db: float = real(128.1, 0.0, None, "dB", "path loss at 1 km", source="3GPP TR 36.814")
     path_loss_slope_db: float = real(37.6, 0.0, None, "dB per decade", "growth of path loss", source="3GPP TR 36.814")
-    min_coupling_loss_db: float = real(70.0, 0.0, None, "dB", "least loss between two antennas", source="3GPP TR 36.942")
+    min_coupling_loss_db: float = real(
+        70.0, 0.0, None, "dB", "least loss between two antennas", source="3GPP TR 36.942"
+    )
     shadowing_db: float = real(0.0, 0.0, 30.0, "dB", "standard deviation of shadowing", source="3GPP TR 38.901: 4 to 8")
     shadowing_distance_m: float = real(50.0, 0.1, None, "m", "correlation distance of shadowing", source="TR 36.814")
     rician_k_db: float = real(9.0, -40.0, 40.0, "dB", "mean Rician K of a device", source="3GPP TR 38.901, UMa: 9")
@@ -74,9 +76,13 @@ class Radio(Section):
     def check_together(self) -> None:
         """Refuse bounds in the wrong order."""
         if self.min_power_dbm > self.max_power_dbm:
-            raise InvalidValueError("radio.min_power_dbm", self.min_power_dbm, f"at most {self.max_power_dbm} (max_power_dbm)")
+            raise InvalidValueError(
+                "radio.min_power_dbm", self.min_power_dbm, f"at most {self.max_power_dbm} (max_power_dbm)"
+            )
         if self.min_distance_m >= self.cell_radius_m:
-            raise InvalidValueError("radio.min_distance_m", self.min_distance_m, f"below {self.cell_radius_m} (cell_radius_m)")
+            raise InvalidValueError(
+                "radio.min_distance_m", self.min_distance_m, f"below {self.cell_radius_m} (cell_radius_m)"
+            )
 
     @property
     def noise_w(self) -> float:
@@ -92,11 +98,18 @@ class Fleet(Section):
 
     speed_mps: float = real(1.0, 0.0, 100.0, "m/s", "mean speed")
     speed_std_mps: float = real(0.5, 0.0, 100.0, "m/s", "standard deviation of each component of the velocity")
-    velocity_memory: float = real(0.8, 0.0, 0.9999, "per s", "Gauss-Markov memory of the velocity", source="0.75 to 0.85")
+    velocity_memory: float = real(
+        0.8, 0.0, 0.9999, "per s", "Gauss-Markov memory of the velocity", source="0.75 to 0.85"
+    )
     cpu_hz: tuple[float, float] = interval((1e9, 2e9), 1e3, None, "Hz", "fastest clock", source="Tran et al. 2019")
     cycles_per_sample: float = real(2e6, 0.0, None, "", "CPU cycles per sample and local step, circuits aside")
     capacitance: float = real(
-        1e-28, 0.0, None, "", "effective switched capacitance kappa; energy = kappa cycles f^2", source="Yang et al. 2021"
+        1e-28,
+        0.0,
+        None,
+        "",
+        "effective switched capacitance kappa; energy = kappa cycles f^2",
+        source="Yang et al. 2021",
     )
     shot_s: tuple[float, float] = interval((1e-6, 1e-6), 0.0, None, "s", "time of one shot of one circuit")
     queue_s: float = real(0.0, 0.0, None, "s", "wait for the quantum processor, once a round")
@@ -138,7 +151,9 @@ class Quantum(Section):
     def check_together(self) -> None:
         """Refuse a gradient that cannot be had."""
         if self.sampled and self.gradient != "parameter_shift":
-            raise InvalidValueError("quantum.gradient", self.gradient, "'parameter_shift' where quantum.sampled is true")
+            raise InvalidValueError(
+                "quantum.gradient", self.gradient, "'parameter_shift' where quantum.sampled is true"
+            )
 
 
 @dataclass(frozen=True)
@@ -156,15 +171,24 @@ class Learning(Section):
     dirichlet_alpha: float = real(0.5, 1e-3, None, "", "concentration of 'dirichlet'", source="Hsu et al. 2019")
     shards_per_device: int = integer(2, 1, 100, "label shards of 'shards'", source="McMahan et al. 2017")
     samples_per_device: int | None = integer(
-        None, 1, None, "mean amount of data of a device, dealt again when it runs out; null deals all of it once", optional=True
+        None,
+        1,
+        None,
+        "mean amount of data of a device, dealt again when it runs out; null deals all of it once",
+        optional=True,
     )
-    size_spread: float = real(0.0, 0.0, 0.9, "", "devices hold from 1 - spread to 1 + spread of the mean amount of data")
+    size_spread: float = real(
+        0.0, 0.0, 0.9, "", "devices hold from 1 - spread to 1 + spread of the mean amount of data"
+    )
     hidden: int = integer(16, 1, None, "hidden units of 'mlp'")
     local_steps: int = integer(2, 1, None, "mini-batch steps of a participant where the agent does not choose them")
     batch_size: int = integer(16, 1, None, "samples per local step")
     local_rate: float = real(0.05, 0.0, None, "", "learning rate of the local steps")
     server_rule: str = choice(
-        "fedadam", ("fedadam", "fedavg"), "how the server merges updates", source="Reddi et al. 2021; McMahan et al. 2017"
+        "fedadam",
+        ("fedadam", "fedavg"),
+        "how the server merges updates",
+        source="Reddi et al. 2021; McMahan et al. 2017",
     )
     server_rate: float = real(0.1, 0.0, None, "", "learning rate of the server")
     bits_per_parameter: int = integer(32, 1, 64, "bits of one uploaded parameter")
@@ -229,10 +253,14 @@ class Scenario(Section):
         """Refuse a learner that does not fit the data or the circuit."""
         features, pixels = self.num_features, DATASETS[self.learning.dataset].pixels
         if features > pixels:
-            raise InvalidValueError("learning.num_features", features, f"at most {pixels}, the pixels of {self.learning.dataset}")
+            raise InvalidValueError(
+                "learning.num_features", features, f"at most {pixels}, the pixels of {self.learning.dataset}"
+            )
         if self.learning.model == "qnn" and features != self.quantum.num_qubits:
             raise InvalidValueError(
-                "learning.num_features", features, f"null or {self.quantum.num_qubits} (quantum.num_qubits) for model 'qnn'"
+                "learning.num_features",
+                features,
+                f"null or {self.quantum.num_qubits} (quantum.num_qubits) for model 'qnn'",
             )
 
     @property

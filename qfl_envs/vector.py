@@ -107,16 +107,16 @@ class FederatedVectorEnv(VectorEnv[dict[str, np.ndarray], np.ndarray, np.ndarray
         info = self._begin(rows, instances)
         return self.task.observe(self.system), info
 
-    def step(
-        self, actions: np.ndarray
-    ) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray, np.ndarray, Info]:
+    def step(self, actions: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray, np.ndarray, Info]:
         """Play one round in every row, but begin a new episode in rows that ended before, in the mode ``NextStep``.
 
         Raises:
             InvalidValueError: For actions outside the action space, or rows that should have been reset.
         """
         if self.autoreset_mode is AutoresetMode.DISABLED and self._ended.any():
-            raise InvalidValueError("step", f"rows {np.flatnonzero(self._ended).tolist()} ended", "a reset of them first")
+            raise InvalidValueError(
+                "step", f"rows {np.flatnonzero(self._ended).tolist()} ended", "a reset of them first"
+            )
         resting = self._ended.copy()
         decision = self.task.decide(self.system, self._checked_actions(actions))
         report = self.system.step(decision)
@@ -227,7 +227,9 @@ class FederatedVectorEnv(VectorEnv[dict[str, np.ndarray], np.ndarray, np.ndarray
         if array.dtype.kind == "f" and self.action_space.dtype is not None:
             array = array.astype(self.action_space.dtype) if self.action_space.dtype.kind == "f" else array
         if not self.action_space.contains(array):
-            raise InvalidValueError("actions", f"an array of {array.dtype} and shape {array.shape}", str(self.action_space))
+            raise InvalidValueError(
+                "actions", f"an array of {array.dtype} and shape {array.shape}", str(self.action_space)
+            )
         return array
 
 

@@ -85,7 +85,8 @@ def run(matrix: Matrix, folder: RunFolder, workers: int, report: Callable[[str],
     with folder.lock():
         episodes = {episode.key: episode for episode in map(episode_from_row, folder.read())}
         missing = {
-            entry: [seed for seed in range(matrix.seeds) if (*entry, seed) not in episodes] for entry in matrix.entries()
+            entry: [seed for seed in range(matrix.seeds) if (*entry, seed) not in episodes]
+            for entry in matrix.entries()
         }
         missing = {entry: seeds for entry, seeds in missing.items() if seeds}
         if episodes:

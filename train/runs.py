@@ -41,7 +41,9 @@ class RunFolder:
             probe.touch()
             probe.unlink()
         except OSError as error:
-            raise RunFolderError(f"cannot write to the run folder {path}: {error.strerror}; choose another --out or --name") from error
+            raise RunFolderError(
+                f"cannot write to the run folder {path}: {error.strerror}; choose another --out or --name"
+            ) from error
         self._keep(config)
 
     def _keep(self, config: Mapping[str, Any]) -> None:
@@ -73,7 +75,9 @@ class RunFolder:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
-                raise RunFolderError(f"another process is writing to {self.path}; wait for it, or choose another --name") from error
+                raise RunFolderError(
+                    f"another process is writing to {self.path}; wait for it, or choose another --name"
+                ) from error
             yield
 
     def read(self) -> list[dict[str, Any]]:

@@ -97,7 +97,9 @@ class SB3VecEnv(VecEnv):
         """
         raise NotImplementedError(f"cannot set {attr_name!r} of single rows; set it on vector_env")
 
-    def env_method(self, method_name: str, *method_args: Any, indices: VecEnvIndices = None, **method_kwargs: Any) -> Any:
+    def env_method(
+        self, method_name: str, *method_args: Any, indices: VecEnvIndices = None, **method_kwargs: Any
+    ) -> Any:
         """A method of the rows' environments; ``action_masks`` gives one (N, sum(nvec)) array."""
         if method_name == "action_masks":
             masks = self.vector_env.action_masks()

@@ -52,7 +52,9 @@ class TrainedModel(Competitor):
             ("action", self.model.action_space, env.action_space),
         ):
             if trained != given:
-                raise InvalidValueError(f"{space} space of the environment", str(given), f"{trained}, on which the model was trained")
+                raise InvalidValueError(
+                    f"{space} space of the environment", str(given), f"{trained}, on which the model was trained"
+                )
 
     def choose(self, observation: dict[str, np.ndarray]) -> Any:
         """The most likely action."""

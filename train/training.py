@@ -60,7 +60,9 @@ def plan_training(
     """
     reject_unknown([agent], ALGORITHMS, "trained agent")
     settings = configuration(agent, env_id, preset)
-    return TrainingPlan(agent, env_id, preset, settings["steps"] if steps is None else steps, seed, dict(arguments), settings)
+    return TrainingPlan(
+        agent, env_id, preset, settings["steps"] if steps is None else steps, seed, dict(arguments), settings
+    )
 
 
 def train(plan: TrainingPlan, folder: Path, progress: Progress | None = None) -> Path:

@@ -58,8 +58,12 @@ class _ParameterShift(torch.autograd.Function):
         """Derivative by every gate angle of every sample, chained to parameters and inputs."""
         circuit: Circuit = ctx.circuit
         rotations, phases, scales, inputs = ctx.saved_tensors
-        by_rotation = _shift(rotations, lambda r: _run(circuit, ctx.shots, r, phases.expand(len(r), *phases.shape), scales, inputs))
-        by_phase = _shift(phases, lambda p: _run(circuit, ctx.shots, rotations.expand(len(p), *rotations.shape), p, scales, inputs))
+        by_rotation = _shift(
+            rotations, lambda r: _run(circuit, ctx.shots, r, phases.expand(len(r), *phases.shape), scales, inputs)
+        )
+        by_phase = _shift(
+            phases, lambda p: _run(circuit, ctx.shots, rotations.expand(len(p), *rotations.shape), p, scales, inputs)
+        )
         grad_rotations = torch.einsum("gcsq,csq->cg", by_rotation, upstream).view(rotations.shape)
         # the shifted angle of an upload is phase + scale * input, sample by sample
         by_angle = torch.einsum("gcsq,csq->cgs", by_phase, upstream).unflatten(1, phases.shape[1:])

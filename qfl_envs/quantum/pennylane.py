@@ -85,5 +85,7 @@ def qnode(circuit: Circuit, device: str, gradient: str, shots: int | None) -> An
                 {"cz": qml.CZ, "cnot": qml.CNOT}[gate.name](wires=gate.wires)
         return [qml.expval(qml.PauliZ(wire)) for wire in range(circuit.num_qubits)]
 
-    node = qml.QNode(run, qml.device(device, wires=circuit.num_qubits), interface="torch", diff_method=gradient.replace("_", "-"))
+    node = qml.QNode(
+        run, qml.device(device, wires=circuit.num_qubits), interface="torch", diff_method=gradient.replace("_", "-")
+    )
     return qml.set_shots(node, shots=shots)

@@ -251,9 +251,7 @@ class FederatedSystem:
 
     def _compute(self, state: SystemState, work: _Round) -> None:
         """2. Local work takes seconds and joules, on the processor and on the quantum processor."""
-        taken = devices.compute_work(
-            self.scenario, work.local_steps, work.cpu_hz, state.shot_s, work.load_share
-        )
+        taken = devices.compute_work(self.scenario, work.local_steps, work.cpu_hz, state.shot_s, work.load_share)
         work.compute_s, work.energy_j = taken.seconds, taken.energy_j
 
     def _protect(self, work: _Round) -> None:

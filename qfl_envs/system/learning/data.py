@@ -103,7 +103,9 @@ def _read_idx(folder: Path, name: str) -> np.ndarray:
             axes = content[3]
             shape = np.frombuffer(content, ">i4", count=axes, offset=4)
             return np.frombuffer(content, np.uint8, offset=4 + 4 * axes).reshape(shape)
-    raise MissingDataError(f"no {name} or {name}.gz in {folder} (from {DATA_DIR_VARIABLE}); put the MNIST IDX files there")
+    raise MissingDataError(
+        f"no {name} or {name}.gz in {folder} (from {DATA_DIR_VARIABLE}); put the MNIST IDX files there"
+    )
 
 
 def _fetch_mnist() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

@@ -110,6 +110,4 @@ class Learner:
         def per_device(values: np.ndarray) -> np.ndarray:
             return (values[:, test:].reshape(systems, devices, taken) * valid).sum(-1) / counted
 
-        return Evaluation(
-            correct[:, :test].mean(1), loss[:, :test].mean(1), per_device(correct), per_device(loss)
-        )
+        return Evaluation(correct[:, :test].mean(1), loss[:, :test].mean(1), per_device(correct), per_device(loss))

@@ -85,9 +85,7 @@ def local_training(
     return trained
 
 
-def mean_loss(
-    model: Model, parameters: Tensor, inputs: Tensor, labels: Tensor, shots: Shots | None = None
-) -> Tensor:
+def mean_loss(model: Model, parameters: Tensor, inputs: Tensor, labels: Tensor, shots: Shots | None = None) -> Tensor:
     """Mean cross-entropy of each client on its samples: (C, P), (C, S, F), (C, S) -> (C) in nats."""
     return cross_entropy(model.logits(parameters, inputs, shots), labels).mean(1)
 

@@ -21,9 +21,7 @@ def path_loss_db(radio: Radio, distance: np.ndarray) -> np.ndarray:
     return radio.path_loss_1km_db + radio.path_loss_slope_db * np.log10(distance / 1000.0)
 
 
-def next_shadowing_db(
-    radio: Radio, shadowing_db: np.ndarray, moved_m: np.ndarray, normal: np.ndarray
-) -> np.ndarray:
+def next_shadowing_db(radio: Radio, shadowing_db: np.ndarray, moved_m: np.ndarray, normal: np.ndarray) -> np.ndarray:
     """Shadowing after a move: an AR(1) process in distance (Gudmundson 1991).
 
     Args:

@@ -82,11 +82,9 @@ def move(
     Returns:
         The three arrays, anew.
     """
-    memory = (fleet.velocity_memory ** seconds)[:, None, None]
+    memory = (fleet.velocity_memory**seconds)[:, None, None]
     velocity = (
-        memory * velocity_mps
-        + (1 - memory) * mean_velocity_mps
-        + np.sqrt(1 - memory**2) * fleet.speed_std_mps * normal
+        memory * velocity_mps + (1 - memory) * mean_velocity_mps + np.sqrt(1 - memory**2) * fleet.speed_std_mps * normal
     )
     position = position_m + velocity * seconds[:, None, None]
     return _reflect(area_radius_m(radio), position, velocity, mean_velocity_mps)
