@@ -46,7 +46,7 @@ class Hungarian(Rule):
 def _solve_cell(
     view: NetworkView, rates: np.ndarray, gain: np.ndarray, may_idle: bool
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Sub-channel (M) and whether to transmit at full power (M), for the M devices of one cell; rates and gain (M, K)."""
+    """Sub-channel (M) and whether to send at full power (M), for the M devices of one cell; rates and gain (M, K)."""
     if may_idle:
         channel = gain.argmax(1)
         matched, columns = linear_sum_assignment(-rates)
@@ -71,4 +71,4 @@ def _power(view: NetworkView, gain: np.ndarray, channel: np.ndarray, may_idle: b
     full_w, least_w = dbm_to_w(view.max_power_dbm), 0.0 if may_idle else dbm_to_w(view.min_power_dbm)
     own = np.where(channel == np.arange(gain.shape[1])[:, None], gain.T, 0.0)
     on, rates = on_off_power(full_w * own, least_w * own, view.noise_w)
-    return on.any(0), float(rates.sum())
+    return np.asarray(on.any(0)), float(rates.sum())

@@ -1,7 +1,8 @@
 """One small network for every device: policies whose size does not grow with the fleet.
 
-Each device's features and the global context pass through the same network; what the others look like enters by the mean
-over devices. The policy is permutation-equivariant, the value permutation-invariant (Zaheer et al. 2017, "Deep Sets").
+Each device's features and the global context pass through the same network; what the others look like enters by the
+mean over devices. The policy is permutation-equivariant, the value permutation-invariant (Zaheer et al. 2017, "Deep
+Sets").
 """
 
 from __future__ import annotations
@@ -77,15 +78,19 @@ class DeviceHeads(nn.Module):
         """Make one linear layer per choice, small at first so that all actions begin alike likely."""
         super().__init__()
         self.num_devices = num_devices
-        self.heads = nn.ModuleList(nn.Linear(hidden, size) for size in sizes)
-        for head in self.heads:
-            nn.init.orthogonal_(head.weight, gain=0.01)
-            nn.init.zeros_(head.bias)
+        self.heads = nn.ModuleList(_small_linear(hidden, size) for size in sizes)
 
     def forward(self, latent: Tensor) -> Tensor:
         """(batch, N * hidden) -> (batch, sum(nvec))."""
         per_device = latent.unflatten(1, (self.num_devices, -1))
         return torch.cat([head(per_device).flatten(1) for head in self.heads], dim=1)
+
+
+def _small_linear(inputs: int, outputs: int) -> nn.Linear:
+    layer = nn.Linear(inputs, outputs)
+    nn.init.orthogonal_(layer.weight, gain=0.01)
+    nn.init.zeros_(layer.bias)
+    return layer
 
 
 class PerDevicePolicy(ActorCriticPolicy):
@@ -101,12 +106,9 @@ class PerDevicePolicy(ActorCriticPolicy):
             keywords: Those of SB3's ``ActorCriticPolicy``.
         """
         self.num_devices, self.hidden = num_devices, hidden
-        super().__init__(
-            *arguments,
-            features_extractor_class=DeviceFeatures,
-            features_extractor_kwargs={"num_devices": num_devices},
-            **keywords,
-        )
+        keywords["features_extractor_class"] = DeviceFeatures
+        keywords["features_extractor_kwargs"] = {"num_devices": num_devices}
+        super().__init__(*arguments, **keywords)
 
     def _get_constructor_parameters(self) -> dict[str, Any]:
         """What a saved policy is rebuilt from."""
@@ -114,12 +116,13 @@ class PerDevicePolicy(ActorCriticPolicy):
         return {**data, "num_devices": self.num_devices, "hidden": self.hidden}
 
     def _build_mlp_extractor(self) -> None:
-        features = self.features_extractor
-        self.mlp_extractor = DeviceNetwork(self.num_devices, features.per_device, self.hidden)  # type: ignore[assignment]
+        assert isinstance(self.features_extractor, DeviceFeatures)
+        network = DeviceNetwork(self.num_devices, self.features_extractor.per_device, self.hidden)
+        self.mlp_extractor = network  # type: ignore[assignment]  # declared as SB3's own network, used by its interface
 
     def _build(self, lr_schedule: Any) -> None:
         super()._build(lr_schedule)
         assert isinstance(self.action_space, spaces.MultiDiscrete)
         sizes = self.action_space.nvec.reshape(-1, self.num_devices)[:, 0].tolist()
         self.action_net = DeviceHeads(self.num_devices, self.hidden, sizes)
-        self.optimizer = self.optimizer_class(self.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs)
+        self.optimizer = self.optimizer_class(self.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs)  # type: ignore[call-arg]

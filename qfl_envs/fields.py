@@ -1,7 +1,7 @@
 """Fields of frozen dataclasses that know their unit, their bounds and their source.
 
-``integer``, ``real``, ``interval``, ``choice`` and ``flag`` declare a field; ``Section`` checks every declared field when
-an object is made and converts to and from plain JSON values.
+``integer``, ``real``, ``interval``, ``choice`` and ``flag`` declare a field; ``Section`` checks every declared field
+when an object is made and converts to and from plain JSON values.
 """
 
 from __future__ import annotations
@@ -66,8 +66,8 @@ class Constraint:
         if self.kind == "interval":
             if not isinstance(value, list | tuple) or len(value) != 2:
                 return None
-            ends = tuple(self._number(end) for end in value)
-            return ends if None not in ends and ends[0] <= ends[1] else None
+            low, high = (self._number(end) for end in value)
+            return None if low is None or high is None or low > high else (low, high)
         return self._number(value)
 
     def _number(self, value: Any) -> float | int | None:

@@ -1,9 +1,9 @@
 """The presets, as data: what each changes of the scenario's defaults.
 
 ``tiny`` is for tests. ``small`` trains on a laptop: computing and uploading take times of the same order that spread
-about tenfold over the fleet, batteries and the deadline bind now and then, and who takes part decides how fast the model
-learns. ``paper`` is the case study of the article, whose open choices (path loss, Rician K, model, processors) are
-filled as the scenario's fields say. ``city`` has several cells that interfere.
+about tenfold over the fleet, batteries and the deadline bind now and then, and who takes part decides how fast the
+model learns. ``paper`` is the case study of the article, whose open choices (path loss, Rician K, model, processors)
+are filled as the scenario's fields say. ``city`` has several cells that interfere.
 """
 
 from __future__ import annotations

@@ -138,15 +138,14 @@ def _draw_cells(axes: Axes, recording: Recording) -> None:
                 alpha=0.85,
                 zorder=1,
             )
-    axes.scatter(*positions.T, s=sizes, c=colours, edgecolors="#333333", linewidths=0.5, zorder=2)
+    axes.scatter(positions[:, 0], positions[:, 1], s=sizes, c=colours, edgecolors="#333333", linewidths=0.5, zorder=2)
     down = ~recording.link_up
-    axes.scatter(*positions[down].T, marker="x", s=34, c=UNLINKED, linewidths=1.4, zorder=3)
+    axes.scatter(positions[down, 0], positions[down, 1], marker="x", s=34, c=UNLINKED, linewidths=1.4, zorder=3)
     if report is not None:
         for name, colour in OUTCOMES.items():
-            axes.scatter(
-                *positions[report[name]].T, s=130, facecolors="none", edgecolors=colour, linewidths=1.6, zorder=3
-            )
-    axes.scatter(*recording.sites_m.T, marker="^", s=110, c="#111111", zorder=4)
+            x, y = positions[report[name]].T
+            axes.scatter(x, y, s=130, facecolors="none", edgecolors=colour, linewidths=1.6, zorder=3)
+    axes.scatter(recording.sites_m[:, 0], recording.sites_m[:, 1], marker="^", s=110, c="#111111", zorder=4)
     axes.set_xlim(-1.04 * radius, 1.04 * radius)
     axes.set_ylim(-1.04 * radius, 1.04 * radius)
     axes.set_aspect("equal")

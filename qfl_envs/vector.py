@@ -86,8 +86,8 @@ class FederatedVectorEnv(VectorEnv[dict[str, np.ndarray], np.ndarray, np.ndarray
 
         Args:
             seed: One seed, to which row i adds i; or one per row, None continuing the row's sequence of instances.
-            options: ``reset_mask``: (num_envs) bool, the rows to reset, all others go on. ``instance``: one instance for
-                all these rows, or one per row of the environment.
+            options: ``reset_mask``: (num_envs) bool, the rows to reset, all others go on. ``instance``: one instance
+                for all these rows, or one per row of the environment.
 
         Raises:
             UnknownNameError: For an option that does not exist.
@@ -100,8 +100,9 @@ class FederatedVectorEnv(VectorEnv[dict[str, np.ndarray], np.ndarray, np.ndarray
         instances = options.get("instance")
         if not isinstance(instances, Sequence | np.ndarray):
             instances = [instances] * self.num_envs
-        for row in rows:
-            row_seed = self._row_seeds(seed)[row]
+        row_seeds = self._row_seeds(seed)
+        for row in rows.tolist():
+            row_seed = row_seeds[row]
             if row_seed is not None or self._sequences[row] is None:
                 self._sequences[row], self._seeds[row] = seeding.np_random(row_seed)
         info = self._begin(rows, instances)
@@ -132,7 +133,7 @@ class FederatedVectorEnv(VectorEnv[dict[str, np.ndarray], np.ndarray, np.ndarray
         ended = terminated | truncated
         if self.autoreset_mode is AutoresetMode.SAME_STEP:
             if ended.any():
-                final = {"final_obs": self._final_observations(ended), "_final_obs": ended.copy()}
+                final: Info = {"final_obs": self._final_observations(ended), "_final_obs": ended.copy()}
                 final |= {"final_info": _masked(info, ended), "_final_info": ended.copy()}
                 info = _merged(_masked(info, ~ended), self._begin(np.flatnonzero(ended))) | final
         else:

@@ -121,7 +121,8 @@ def _play_missing(
             submit(entry)
         played = 0
         while training or playing:
-            finished, _ = wait([*training, *playing], timeout=0.5, return_when=FIRST_COMPLETED)
+            waiting: set[Future[Any]] = {*training, *playing}
+            finished, _ = wait(waiting, timeout=0.5, return_when=FIRST_COMPLETED)
             for future in finished & training.keys():
                 future.result()
                 submit(training.pop(future))

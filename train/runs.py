@@ -1,7 +1,7 @@
 """A run's folder: what was asked for, one line per finished episode, and nothing lost when the process dies.
 
-``config.json`` is written once and must not change; ``results.jsonl`` only grows, one flushed line at a time, and a line
-that a dying process left unfinished is cut off when the run goes on.
+``config.json`` is written once and must not change; ``results.jsonl`` only grows, one flushed line at a time, and a
+line that a dying process left unfinished is cut off when the run goes on.
 """
 
 from __future__ import annotations
@@ -56,7 +56,8 @@ class RunFolder:
         if found != wanted:
             differing = sorted(key for key in found.keys() | wanted.keys() if found.get(key) != wanted.get(key))
             raise RunFolderError(
-                f"{self.path} holds a run with other settings ({', '.join(differing)}); choose another --name, or delete it"
+                f"{self.path} holds a run with other settings ({', '.join(differing)}); "
+                "choose another --name, or delete it"
             )
 
     @property

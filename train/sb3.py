@@ -69,7 +69,7 @@ class SB3VecEnv(VecEnv):
         rows: list[dict[str, Any]] = [_row_info(infos, row, self.info_keys) for row in range(self.num_envs)]
         for row in range(self.num_envs):
             rows[row]["TimeLimit.truncated"] = bool(truncated[row] and not terminated[row])
-        for row in np.flatnonzero(done):
+        for row in np.flatnonzero(done).tolist():
             final = infos["final_info"]
             rows[row] |= _row_info(final, row, tuple(final))
             rows[row]["terminal_observation"] = {k: v.copy() for k, v in infos["final_obs"][row].items()}

@@ -58,7 +58,7 @@ class TrainedModel(Competitor):
 
     def choose(self, observation: dict[str, np.ndarray]) -> Any:
         """The most likely action."""
-        action, _ = self.model.predict(observation, deterministic=True)  # type: ignore[arg-type]
+        action, _ = self.model.predict(observation, deterministic=True)
         return action
 
     def cost(self) -> Cost:

@@ -19,6 +19,7 @@ from baselines.configurations import configuration
 from baselines.per_device import PerDevicePolicy
 from qfl_envs.envs.base import make_scenario
 from qfl_envs.fields import reject_unknown
+from qfl_envs.vector import FederatedVectorEnv
 from train.runs import write_atomically
 from train.sb3 import SB3VecEnv
 
@@ -86,6 +87,7 @@ def train(plan: TrainingPlan, folder: Path, progress: Progress | None = None) ->
         scenario=plan.preset,
         **plan.arguments,
     )
+    assert isinstance(vector_env, FederatedVectorEnv)
     env = VecMonitor(SB3VecEnv(vector_env))
     policy_kwargs = dict(plan.settings["policy_kwargs"])
     if plan.settings["policy"] == "per-device":

@@ -43,7 +43,7 @@ class AllocationTask(Task):
         self.action_space = spaces.MultiDiscrete(np.repeat([self.num_slots, num_power_levels], n))
 
     def decide(self, system: FederatedSystem, actions: np.ndarray) -> Decision:
-        """The first N numbers are sub-channels, of which 0 is to idle where that is allowed, the others power levels."""
+        """The first N numbers are sub-channels, where 0 is to idle if that is allowed, the others power levels."""
         slot, level = np.split(actions, 2, axis=1)
         subchannel = slot - self.allow_idle
         return Decision(
@@ -53,7 +53,7 @@ class AllocationTask(Task):
         )
 
     def encode(self, decision: Decision) -> np.ndarray:
-        """Sub-channels and the power levels that come closest; those who should idle but must not get the least power."""
+        """Sub-channels and the closest power levels; those who should idle but must not get the least power."""
         participate, limits = decision.participate, self.scenario.radio
         subchannel = np.zeros(participate.shape, dtype=int) if decision.subchannel is None else decision.subchannel
         power_dbm = limits.max_power_dbm if decision.power_dbm is None else decision.power_dbm

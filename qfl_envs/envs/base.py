@@ -70,7 +70,7 @@ class FederatedEnv(gym.Env[dict[str, np.ndarray], Any]):
         self.scenario = make_scenario(scenario, overrides)
         self.task = self.task_class(self.scenario, **task_arguments)
         self.system = FederatedSystem(self.scenario, 1, self.task.max_local_steps, device)
-        self.observation_space = self.task.observation_space
+        self.observation_space = self.task.observation_space  # type: ignore[assignment]  # spaces.Dict of arrays
         self.action_space = self.task.action_space
         self.split = split
         self.instance: int | None = None

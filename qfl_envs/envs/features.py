@@ -25,8 +25,8 @@ class Feature:
         size: Length of the vector.
         low: Value that becomes -1.
         high: Value that becomes 1.
-        scale: ``"linear"``, ``"log"`` (uniform in the logarithm), ``"db"`` (a linear ratio whose decibels are mapped) or
-            ``"log1p"`` (uniform in log(1 + value)).
+        scale: ``"linear"``, ``"log"`` (uniform in the logarithm), ``"db"`` (a linear ratio whose decibels are mapped)
+            or ``"log1p"`` (uniform in log(1 + value)).
     """
 
     name: str

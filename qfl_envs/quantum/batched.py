@@ -3,8 +3,8 @@
 The state of every client and sample is one complex tensor of shape (C, A, S, B): clients, amplitudes of the first half
 of the qubits, samples, amplitudes of the second half (A * B = 2**num_qubits). In this layout a layer of RY gates is two
 batched matrix products without any transposition: the Kronecker product of the first half's gates acts on
-(C, A, S * B), that of the second half's on (C, A * S, B). The factors belong to a client, so they are built once for all
-of its samples. RZ gates and a CZ ring are elementwise phases, a CNOT ring is one gather.
+(C, A, S * B), that of the second half's on (C, A * S, B). The factors belong to a client, so they are built once for
+all of its samples. RZ gates and a CZ ring are elementwise phases, a CNOT ring is one gather.
 
 Gradients are exact in either of two ways: ``"adjoint"`` walks the circuit backwards and keeps two states in memory
 (Jones & Gacon 2020, arXiv 2009.02823), ``"backprop"`` lets torch record every layer and can be differentiated twice.
@@ -81,8 +81,8 @@ def _measure(
     clients, samples, _ = inputs.shape
     blocks = min(clients, math.ceil(clients * samples * 2**circuit.num_qubits / BLOCK_AMPLITUDES))
     if blocks > 1:
-        parts = zip(*(tensor.chunk(blocks) for tensor in (rotations, phases, scales, inputs)), strict=True)
-        return torch.cat([_measure_block(circuit, *part, gradient, z_only) for part in parts])
+        tensors = (rotations.chunk(blocks), phases.chunk(blocks), scales.chunk(blocks), inputs.chunk(blocks))
+        return torch.cat([_measure_block(circuit, *part, gradient, z_only) for part in zip(*tensors, strict=True)])
     return _measure_block(circuit, rotations, phases, scales, inputs, gradient, z_only)
 
 
@@ -312,7 +312,7 @@ class _Adjoint(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, upstream: Tensor) -> tuple[None, None, Tensor, Tensor]:
-        """Undo one layer after the other on the state and its conjugate cotangent, collecting each layer's derivative."""
+        """Undo layer after layer on the state and its conjugate cotangent, collecting each layer's derivative."""
         plan: _Plan = ctx.plan
         *matrices, phases_a, phases_b, final = ctx.saved_tensors
         clients, a, samples, b = final.shape

@@ -38,8 +38,8 @@ class Gate(NamedTuple):
     """One operation of a circuit.
 
     ``name`` is ``"ry"`` (angle ``rotations[layer, wire]``), ``"rz"`` (angle ``phases[layer, wire]``, plus
-    ``scales[layer, wire] * inputs[wire]`` where ``uploads``), ``"cz"`` or ``"cnot"``. ``layer`` is the row that the gate
-    reads of its parameter array, and -1 for gates without parameters.
+    ``scales[layer, wire] * inputs[wire]`` where ``uploads``), ``"cz"`` or ``"cnot"``. ``layer`` is the row that the
+    gate reads of its parameter array, and -1 for gates without parameters.
     """
 
     name: Literal["ry", "rz", "cz", "cnot"]

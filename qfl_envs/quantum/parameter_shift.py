@@ -30,8 +30,8 @@ def expectations(
 ) -> Tensor:
     """Pauli-Z expectation of every qubit, with the parameter-shift rule as derivative in all four tensors.
 
-    Arguments, shapes and errors are those of :func:`qfl_envs.quantum.batched.expectations`; ``shots`` samples the values
-    and the gradients, None computes both exactly.
+    Arguments, shapes and errors are those of :func:`qfl_envs.quantum.batched.expectations`; ``shots`` samples the
+    values and the gradients, None computes both exactly.
     """
     batched.check_shapes(circuit, rotations, phases, scales, inputs)
     return _ParameterShift.apply(circuit, shots, rotations, phases, scales, inputs)

@@ -80,8 +80,8 @@ class FederatedSystem:
         Args:
             scenario: What each system is.
             num_systems: How many run side by side.
-            max_local_steps: Most local steps that decisions will ask for; None for ``learning.local_steps``. Mini-batches
-                for so many steps are drawn in each round.
+            max_local_steps: Most local steps that decisions will ask for; None for ``learning.local_steps``.
+                Mini-batches for so many steps are drawn in each round.
             device: Torch device of the learning.
         """
         self.scenario = scenario
@@ -313,7 +313,7 @@ class FederatedSystem:
         row, device = work.participants.row, work.participants.device
         weights = state.num_samples[row, device].astype(float)
         mean_update = weighted_mean_update(work.updates, weights, row, len(state.parameters))
-        heard = work.delivered.any(-1)
+        heard = np.asarray(work.delivered.any(-1))
         stepped = server_step(
             self.scenario.learning,
             state.parameters,

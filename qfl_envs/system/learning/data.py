@@ -1,7 +1,7 @@
 """Handwritten digits as principal components.
 
-``digits`` is scikit-learn's copy of the UCI data set (1,797 images of 8 x 8), split 80:20. ``mnist`` is read from the four
-IDX files in the folder that the environment variable ``QFL_DATA_DIR`` names, or else fetched by scikit-learn.
+``digits`` is scikit-learn's copy of the UCI data set (1,797 images of 8 x 8), split 80:20. ``mnist`` is read from the
+four IDX files in the folder that the environment variable ``QFL_DATA_DIR`` names, or else fetched by scikit-learn.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def _mnist() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _read_idx(folder: Path, name: str) -> np.ndarray:
-    """One IDX file, plain or compressed: two zero bytes, type, number of axes, sizes as big-endian int32, then bytes."""
+    """One IDX file, plain or compressed: two zero bytes, type, number of axes, sizes as big-endian int32, bytes."""
     for path, opener in ((folder / name, open), (folder / f"{name}.gz", gzip.open)):
         if path.is_file():
             with opener(path, "rb") as file:
@@ -115,8 +115,8 @@ def _fetch_mnist() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         images, labels = fetch_openml("mnist_784", version=1, return_X_y=True, as_frame=False)
     except (OSError, ValueError) as error:
         raise MissingDataError(
-            f"MNIST is not on this machine and could not be fetched ({error}); set {DATA_DIR_VARIABLE} to a folder with "
-            "its four IDX files, or give the machine access to openml.org"
+            f"MNIST is not on this machine and could not be fetched ({error}); set {DATA_DIR_VARIABLE} to a folder "
+            "with its four IDX files, or give the machine access to openml.org"
         ) from error
     labels = labels.astype(np.int64)
     return images[:60_000], labels[:60_000], images[60_000:], labels[60_000:]

@@ -23,7 +23,7 @@ def partition(
         rng: Source of randomness.
 
     Returns:
-        ``index`` (N, capacity) rows of the training set in random order, and ``sizes`` (N) how many of each row are valid.
+        ``index`` (N, capacity) rows of the training set in random order, and ``sizes`` (N) how many of each are valid.
     """
     sizes = _sizes(learning, len(labels), num_devices, rng)
     index = np.zeros((num_devices, capacity(learning, len(labels), num_devices)), dtype=np.int32)

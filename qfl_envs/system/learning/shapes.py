@@ -1,4 +1,4 @@
-"""Parameters of each learner, by name and shape; needs no torch, so that a network without learning knows its payload."""
+"""Parameters of each learner, by name and shape; needs no torch, so that a network alone knows its payload."""
 
 from __future__ import annotations
 

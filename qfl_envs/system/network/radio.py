@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
 from qfl_envs.scenario import Radio
+
+FloatOrArray = TypeVar("FloatOrArray", float, np.ndarray)
 
 
 @dataclass(frozen=True)
@@ -24,7 +27,7 @@ class Uplink:
     share: np.ndarray
 
 
-def dbm_to_w(dbm: np.ndarray | float) -> np.ndarray | float:
+def dbm_to_w(dbm: FloatOrArray) -> FloatOrArray:
     """Power in W of a power in dBm."""
     return 10 ** ((dbm - 30) / 10)
 
