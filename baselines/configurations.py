@@ -9,7 +9,7 @@ from typing import Any
 
 from qfl_envs.fields import reject_unknown
 
-KEYS = {"policy", "num_envs", "steps", "policy_kwargs", "algorithm"}
+KEYS = {"policy", "num_envs", "steps", "quick_steps", "deterministic", "final_rate_share", "policy_kwargs", "algorithm"}
 
 
 @lru_cache(maxsize=1)
@@ -31,7 +31,10 @@ def configuration(algorithm: str, env_id: str, preset: str) -> dict[str, Any]:
         preset: Name of the scenario's preset.
 
     Returns:
-        ``policy``, ``num_envs``, ``steps``, ``policy_kwargs`` and the keywords ``algorithm`` of SB3's class.
+        ``policy`` (a name), ``policy_kwargs``, ``num_envs`` (rows played side by side), ``steps`` and ``quick_steps``
+        (budgets in environment steps), ``deterministic`` (whether the trained policy plays its most likely action or
+        samples), ``final_rate_share`` (the learning rate falls linearly to this share) and the keywords ``algorithm``
+        of SB3's class.
 
     Raises:
         UnknownNameError: Naming all algorithms.

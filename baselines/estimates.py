@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from qfl_envs.system.decision import deal_subchannels
 from qfl_envs.system.devices import wait_seconds
-from qfl_envs.system.network.radio import dbm_to_w
+from qfl_envs.system.network.radio import dbm_to_w, uplink
 from qfl_envs.view import NetworkView
 
 
@@ -19,19 +20,25 @@ def alone_rate_bps(view: NetworkView) -> np.ndarray:
     return view.subchannel_hz * np.log2(1 + snr)
 
 
-def round_seconds(view: NetworkView, chosen: np.ndarray, extra: int) -> float:
-    """Estimated duration of a round with the chosen devices and one more, on shared sub-channels.
-
-    Args:
-        view: The observation.
-        chosen: (N) bool.
-        extra: Index of the one more.
-
-    Returns:
-        Seconds of the slowest device.
-    """
-    members = np.append(np.flatnonzero(chosen), extra)
-    sharing = np.ceil(len(members) / (view.gain.shape[1] * view.gain.shape[2]))
-    upload_s = sharing * view.payload_bits[members] / np.maximum(alone_rate_bps(view)[members].mean(-1), 1e-9)
+def compute_seconds(view: NetworkView) -> np.ndarray:
+    """Time (N) of the default number of local steps and of protecting the update."""
     steps = view.scenario.learning.local_steps
-    return float((wait_seconds(view.scenario) + steps * view.step_s[members] + upload_s).max())
+    protect_s = view.scenario.security.protection_cycles / view.cpu_hz
+    return wait_seconds(view.scenario) + steps * view.step_s + protect_s
+
+
+def round_seconds(view: NetworkView, participate: np.ndarray) -> float:
+    """Duration of a round with these participants (N), dealt over the sub-channels at full power, 0 for nobody."""
+    subchannel = deal_subchannels(participate[None], view.serving_cell[None], view.gain[None])
+    power_w = np.full((1, len(participate)), dbm_to_w(view.max_power_dbm))
+    up = uplink(
+        view.scenario.radio,
+        view.gain[None],
+        view.serving_cell[None],
+        participate[None],
+        subchannel,
+        power_w,
+        np.array([view.time_share]),
+    )
+    upload_s = view.payload_bits / np.maximum(up.rate_bps[0], 1e-9)
+    return float(np.where(participate, compute_seconds(view) + upload_s, 0.0).max())

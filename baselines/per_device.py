@@ -7,6 +7,7 @@ Sets").
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -74,11 +75,22 @@ class DeviceNetwork(nn.Module):
 class DeviceHeads(nn.Module):
     """Logits of a MultiDiscrete action that lists, choice after choice, one entry per device."""
 
-    def __init__(self, num_devices: int, hidden: int, sizes: list[int]) -> None:
-        """Make one linear layer per choice, small at first so that all actions begin alike likely."""
+    def __init__(self, num_devices: int, hidden: int, sizes: list[int], idle_probability: float | None) -> None:
+        """Make one linear layer per choice, small at first so that all devices begin alike.
+
+        Args:
+            num_devices: Devices N.
+            hidden: Width of what comes in.
+            sizes: How many options each choice has.
+            idle_probability: That of option 0 of the first choice at the start; None for all options alike.
+        """
         super().__init__()
         self.num_devices = num_devices
-        self.heads = nn.ModuleList(_small_linear(hidden, size) for size in sizes)
+        layers = [_small_linear(hidden, size) for size in sizes]
+        if idle_probability is not None:
+            odds = idle_probability / (1 - idle_probability)
+            nn.init.constant_(layers[0].bias[0], math.log(odds * (sizes[0] - 1)))
+        self.heads = nn.ModuleList(layers)
 
     def forward(self, latent: Tensor) -> Tensor:
         """(batch, N * hidden) -> (batch, sum(nvec))."""
@@ -96,16 +108,26 @@ def _small_linear(inputs: int, outputs: int) -> nn.Linear:
 class PerDevicePolicy(ActorCriticPolicy):
     """SB3 policy with one shared network per device, for MultiDiscrete actions of one or more choices per device."""
 
-    def __init__(self, *arguments: Any, num_devices: int, hidden: int = 32, **keywords: Any) -> None:
+    def __init__(
+        self,
+        *arguments: Any,
+        num_devices: int,
+        hidden: int = 32,
+        idle_probability: float | None = None,
+        **keywords: Any,
+    ) -> None:
         """Make the policy.
 
         Args:
             arguments: Those of SB3's ``ActorCriticPolicy``.
             num_devices: Devices N.
             hidden: Width of all layers.
+            idle_probability: How likely each device idles at first, where the first choice has that option. The slowest
+                participant sets the length of a round, so that of many participants none is worth leaving out; a policy
+                that begins with few learns whom to leave out.
             keywords: Those of SB3's ``ActorCriticPolicy``.
         """
-        self.num_devices, self.hidden = num_devices, hidden
+        self.num_devices, self.hidden, self.idle_probability = num_devices, hidden, idle_probability
         keywords["features_extractor_class"] = DeviceFeatures
         keywords["features_extractor_kwargs"] = {"num_devices": num_devices}
         super().__init__(*arguments, **keywords)
@@ -113,7 +135,8 @@ class PerDevicePolicy(ActorCriticPolicy):
     def _get_constructor_parameters(self) -> dict[str, Any]:
         """What a saved policy is rebuilt from."""
         data = super()._get_constructor_parameters()
-        return {**data, "num_devices": self.num_devices, "hidden": self.hidden}
+        own = {"num_devices": self.num_devices, "hidden": self.hidden, "idle_probability": self.idle_probability}
+        return {**data, **own}
 
     def _build_mlp_extractor(self) -> None:
         assert isinstance(self.features_extractor, DeviceFeatures)
@@ -124,5 +147,5 @@ class PerDevicePolicy(ActorCriticPolicy):
         super()._build(lr_schedule)
         assert isinstance(self.action_space, spaces.MultiDiscrete)
         sizes = self.action_space.nvec.reshape(-1, self.num_devices)[:, 0].tolist()
-        self.action_net = DeviceHeads(self.num_devices, self.hidden, sizes)
+        self.action_net = DeviceHeads(self.num_devices, self.hidden, sizes, self.idle_probability)
         self.optimizer = self.optimizer_class(self.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs)  # type: ignore[call-arg]

@@ -7,7 +7,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from baselines.estimates import alone_rate_bps, round_seconds
+from baselines.estimates import alone_rate_bps, compute_seconds, round_seconds
 from qfl_envs.competitor import Competitor, Rule
 from qfl_envs.system.decision import Decision, deal_subchannels
 from qfl_envs.view import NetworkView
@@ -98,16 +98,12 @@ class DeadlineGreedy(Selection):
     name = "deadline-greedy"
 
     def pick(self, view: NetworkView) -> np.ndarray:
-        """Add the device that keeps the round shortest, as long as the estimated round ends before the deadline."""
+        """Add one device after the other unless the estimated round would then miss the deadline."""
+        alone_s = compute_seconds(view) + view.payload_bits / np.maximum(alone_rate_bps(view).mean(-1), 1e-9)
         chosen = np.zeros(len(view.available), dtype=bool)
-        candidates = set(np.flatnonzero(view.available).tolist())
-        while candidates:
-            estimates = {device: round_seconds(view, chosen, device) for device in candidates}
-            best = min(estimates, key=lambda device: (estimates[device], device))
-            if estimates[best] > view.scenario.deadline_s:
-                break
-            chosen[best] = True
-            candidates.remove(best)
+        for device in np.argsort(np.where(view.available, alone_s, np.inf), kind="stable")[: view.available.sum()]:
+            chosen[device] = True
+            chosen[device] = round_seconds(view, chosen) <= view.scenario.deadline_s
         return chosen
 
 

@@ -67,6 +67,15 @@ class Competitor:
         """Whether it has an answer for this environment."""
         return env_id in self.environments
 
+    def require(self, env_id: str) -> None:
+        """Refuse an environment that it has no answer for.
+
+        Raises:
+            UnsupportedEnvironmentError: Naming those that it supports.
+        """
+        if not self.supports(env_id):
+            raise UnsupportedEnvironmentError(self.name, env_id, list(self.environments))
+
     def reset(self, env: gym.Env[Any, Any], seed: int) -> None:
         """Prepare for an episode.
 
@@ -77,9 +86,7 @@ class Competitor:
         Raises:
             UnsupportedEnvironmentError: If it does not support the environment.
         """
-        env_id = "" if env.spec is None else env.spec.id
-        if not self.supports(env_id):
-            raise UnsupportedEnvironmentError(self.name, env_id, list(self.environments))
+        self.require(env.spec.id if env.spec is not None else "an environment without a spec")
         self.env: Any = env.unwrapped
         self.rng = np.random.default_rng(seed)
 

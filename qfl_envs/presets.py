@@ -65,7 +65,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     "small": {
         "num_devices": 20,
-        "max_rounds": 50,
+        "max_rounds": 80,
         "target_accuracy": 0.6,
         "deadline_s": 2.0,
         "radio": {
@@ -76,7 +76,7 @@ PRESETS: dict[str, dict[str, Any]] = {
             "max_power_dbm": 17.0,
         },
         "fleet": _STRAGGLERS,
-        "learning": {"batch_size": 4, "server_rate": 0.15, "size_spread": 0.5},
+        "learning": {"batch_size": 4, "server_rate": 0.15, "size_spread": 0.5, "device_eval_samples": 8},
         "security": _POST_QUANTUM,
     },
     "paper": {

@@ -22,6 +22,7 @@ class NetworkView:
         subchannel_hz: Bandwidth of one sub-channel.
         min_power_dbm: Least power of a device that transmits.
         max_power_dbm: Most power.
+        time_share: Whether devices on one sub-channel take turns; else they interfere.
         payload_bits: (N) bits of an upload, protection included.
         num_samples: (N) training samples.
         cpu_hz: (N) clock that is left for training this round.
@@ -31,6 +32,7 @@ class NetworkView:
         loss: (N) last loss that each device reported, in nats.
         age: (N) rounds since each last delivered.
         accuracy: Held-out accuracy of the global model.
+        best_accuracy: Best of the episode so far.
         round_index: Rounds played.
         last_round_s: Duration of the last round.
     """
@@ -42,6 +44,7 @@ class NetworkView:
     subchannel_hz: float
     min_power_dbm: float
     max_power_dbm: float
+    time_share: bool
     payload_bits: np.ndarray
     num_samples: np.ndarray
     cpu_hz: np.ndarray
@@ -51,5 +54,6 @@ class NetworkView:
     loss: np.ndarray
     age: np.ndarray
     accuracy: float
+    best_accuracy: float
     round_index: int
     last_round_s: float

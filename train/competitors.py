@@ -28,8 +28,8 @@ def is_trained(name: str) -> bool:
 
 
 def supports(name: str, env_id: str) -> bool:
-    """Whether the competitor has an answer for the environment."""
-    return Competitor().supports(env_id) if is_trained(name) else make(name).supports(env_id)
+    """Whether the competitor has an answer for the environment; whatever learns has one for each."""
+    return is_trained(name) or make(name).supports(env_id)
 
 
 def make(name: str, model: Path | None = None) -> Competitor:
@@ -37,7 +37,7 @@ def make(name: str, model: Path | None = None) -> Competitor:
 
     Args:
         name: One of :func:`names`.
-        model: Where the model of a trained one lies.
+        model: Folder of the training run of a trained one.
 
     Raises:
         UnknownNameError: Naming all competitors.
@@ -45,8 +45,8 @@ def make(name: str, model: Path | None = None) -> Competitor:
     """
     if is_trained(name):
         if model is None:
-            raise InvalidValueError("model", None, f"the model.zip of a training run, since {name!r} is trained")
+            raise InvalidValueError("model", None, f"the folder of a training run, since {name!r} is trained")
         from train.trained import TrainedModel
 
-        return TrainedModel(name, model)
+        return TrainedModel(model)
     return baselines.make(name) if name in baselines.names() else agents.make(name)

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
-import qfl_envs
-from qfl_envs.envs.base import make_scenario
-from train import competitors
-from train.evaluation import Episode, episode_from_row
-from train.runs import RunFolder
-from train.training import TrainingPlan, plan_training
+from qfl_envs.errors import InvalidValueError
+from qfl_envs.scenario import Scenario
+from train import competitors, table
+from train.evaluation import Episode, episode_from_row, make_env
+from train.plots import accuracy_over_time
+from train.progress import progress_bar
+from train.runs import RunFolder, write_atomically
+from train.training import MODEL_FILE, TrainingPlan, plan_training
 from train.workers import start_workers
 
+MIN_SEEDS = 5
+"""Fewer episodes give no interval worth printing."""
 EPISODE_WORK = 500
 """Environment steps of training that take about as long as one episode, for the progress bar."""
+PACKAGES = ("qfl-envs", "gymnasium", "numpy", "stable-baselines3", "torch")
+"""What results depend on; a run is not continued with other versions."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +37,7 @@ class Matrix:
         preset: Preset of the scenario.
         arguments: Further arguments of the environments.
         seeds: Episodes of each competitor in each environment, on seeds 0, 1, ... of the test split.
+        quick: Whether training takes the quick one of the shipped budgets.
         steps: Training budget; None for the shipped one.
         training_seed: Seed of the training.
     """
@@ -40,8 +47,22 @@ class Matrix:
     preset: str = "small"
     arguments: dict[str, Any] = field(default_factory=dict)
     seeds: int = 10
+    quick: bool = False
     steps: int | None = None
     training_seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be compared.
+
+        Raises:
+            InvalidValueError: For too few seeds, or nobody to play.
+            UnknownNameError: For an unknown competitor.
+        """
+        if self.seeds < MIN_SEEDS:
+            raise InvalidValueError("seeds", self.seeds, f"at least {MIN_SEEDS}")
+        for env_id in self.environments:
+            if not any(competitors.supports(name, env_id) for name in self.competitors):
+                raise InvalidValueError(f"competitors of {env_id}", list(self.competitors), "one that supports it")
 
     def entries(self) -> Iterator[tuple[str, str]]:
         """Every environment with every competitor that supports it."""
@@ -54,18 +75,23 @@ class Matrix:
         """Arguments of the environments."""
         return {"scenario": self.preset, **self.arguments}
 
+    def scenario(self) -> Scenario:
+        """What they simulate."""
+        scenario: Scenario = make_env(self.environments[0], "test", self.environment()).unwrapped.scenario  # type: ignore[attr-defined]
+        return scenario
+
     def plan(self, entry: tuple[str, str]) -> TrainingPlan:
         """How the trained competitor of an entry is trained."""
         env_id, name = entry
-        return plan_training(name, env_id, self.preset, self.arguments, self.steps, self.training_seed)
+        return plan_training(name, env_id, self.preset, self.arguments, self.steps, self.training_seed, self.quick)
 
     def config(self) -> dict[str, Any]:
         """All that the results depend on, as JSON values."""
         plans = [asdict(self.plan(entry)) for entry in self.entries() if competitors.is_trained(entry[1])]
         return {
-            "version": qfl_envs.__version__,
+            "versions": {package: version(package) for package in PACKAGES},
             **asdict(self),
-            "scenario": make_scenario(self.preset, {}).to_dict(),
+            "scenario": self.scenario().to_dict(),
             "training": plans,
         }
 
@@ -99,18 +125,18 @@ def run(matrix: Matrix, folder: RunFolder, workers: int, report: Callable[[str],
 
 
 def _play_missing(
-    matrix: Matrix, folder: RunFolder, workers: int, missing: dict[tuple[str, str], list[int]]
+    matrix: Matrix, folder: RunFolder, workers: int, missing: Mapping[tuple[str, str], list[int]]
 ) -> Iterator[Episode]:
     """Train and play in parallel, and give back each episode as soon as it is finished."""
     models = {
-        entry: folder.path / "models" / f"{entry[0].split('/')[-1]}-{entry[1]}" / "model.zip"
+        entry: folder.path / "models" / f"{entry[0].split('/')[-1]}-{entry[1]}"
         for entry in missing
         if competitors.is_trained(entry[1])
     }
-    plans = {entry: matrix.plan(entry) for entry, model in models.items() if not model.exists()}
+    plans = {entry: matrix.plan(entry) for entry, model in models.items() if not (model / MODEL_FILE).exists()}
     work = EPISODE_WORK * sum(map(len, missing.values())) + sum(plan.steps for plan in plans.values())
-    with start_workers(workers) as pool, tqdm(total=work, unit="step", unit_scale=True) as bar:
-        training = {pool.train(plan, models[entry].parent): entry for entry, plan in plans.items()}
+    with start_workers(workers) as pool, progress_bar(work, "step") as bar:
+        training = {pool.train(plan, models[entry]): entry for entry, plan in plans.items()}
         playing: set[Future[Episode]] = set()
 
         def submit(entry: tuple[str, str]) -> None:
@@ -122,7 +148,7 @@ def _play_missing(
         played = 0
         while training or playing:
             waiting: set[Future[Any]] = {*training, *playing}
-            finished, _ = wait(waiting, timeout=0.5, return_when=FIRST_COMPLETED)
+            finished, _ = wait(waiting, timeout=1.0, return_when=FIRST_COMPLETED)
             for future in finished & training.keys():
                 future.result()
                 submit(training.pop(future))
@@ -130,6 +156,54 @@ def _play_missing(
                 playing.discard(future)
                 played += 1
                 yield future.result()
-            bar.n = min(EPISODE_WORK * played + pool.steps_done(), work)
-            bar.set_postfix_str(f"{played} episodes played, {len(training)} agents in training")
-            bar.refresh()
+            bar.set_postfix_str(f"{played} episodes played, {len(training)} agents in training", refresh=False)
+            bar.update(min(EPISODE_WORK * played + pool.steps_done(), work) - bar.n)
+
+
+def publish(matrix: Matrix, episodes: Sequence[Episode], folder: Path) -> str:
+    """Write ``leaderboard.md`` and ``leaderboard.png`` into the run's folder.
+
+    Returns:
+        The tables as text for a console.
+    """
+    by_environment = {
+        env_id: [episode for episode in episodes if episode.env_id == env_id] for env_id in matrix.environments
+    }
+    scenario = matrix.scenario()
+    accuracy_over_time(by_environment, scenario.target_accuracy, folder / "leaderboard.png")
+    console, page = [], [_heading(matrix, scenario)]
+    for env_id, played in by_environment.items():
+        rows = table.rows(played)
+        remarks = [_remark(row, rows) for row in rows if competitors.is_trained(row.competitor)]
+        console += [env_id, table.render(rows, "simple"), *remarks, ""]
+        page += [f"## {env_id}", table.render(rows, "github"), *remarks]
+    console.append(table.LEGEND)
+    page += [table.LEGEND, "![Held-out accuracy against simulated time](leaderboard.png)"]
+    write_atomically(folder / "leaderboard.md", "\n\n".join(page) + "\n")
+    return "\n".join(console)
+
+
+def _heading(matrix: Matrix, scenario: Scenario) -> str:
+    changes = f", changed by `{matrix.arguments}`" if matrix.arguments else ""
+    return (
+        f"# Leaderboard: preset `{matrix.preset}`{changes}\n\n"
+        f"{scenario.num_devices} devices, {scenario.radio.num_cells} cell(s) of {scenario.radio.num_subchannels} "
+        f"sub-channels, learner `{scenario.learning.model}` on `{scenario.learning.dataset}` "
+        f"(`{scenario.learning.partition}`), target accuracy {scenario.target_accuracy}, at most {scenario.max_rounds} "
+        f"rounds of at most {scenario.deadline_s} s.\n\n"
+        f"Protocol: {matrix.seeds} episodes each on seeds 0 to {matrix.seeds - 1} of the test split, the same "
+        "instances and random numbers for all; agents that learn were trained on the train split with seed "
+        f"{matrix.training_seed}. "
+        "`config.json` has every setting, `results.jsonl` one line per episode."
+    )
+
+
+def _remark(row: table.Row, rows: Sequence[table.Row]) -> str:
+    """How a trained competitor stands to random play."""
+    reference = next((other for other in rows if other.competitor == table.REFERENCE), None)
+    if reference is None:
+        return f"{row.competitor}: {table.REFERENCE} did not play, so there is nothing to compare it with."
+    overlap = row.episode_return.overlaps(reference.episode_return)
+    better = row.episode_return.value > reference.episode_return.value
+    verdict = "the intervals overlap" if overlap else f"separated, {'above' if better else 'below'} {table.REFERENCE}"
+    return f"{row.competitor} {row.episode_return} against {table.REFERENCE} {reference.episode_return}: {verdict}."

@@ -35,15 +35,7 @@ class RunFolder:
             RunFolderError: If the folder cannot be written, or holds another run.
         """
         self.path = path
-        try:
-            path.mkdir(parents=True, exist_ok=True)
-            probe = path / ".writable"
-            probe.touch()
-            probe.unlink()
-        except OSError as error:
-            raise RunFolderError(
-                f"cannot write to the run folder {path}: {error.strerror}; choose another --out or --name"
-            ) from error
+        make_writable(path)
         self._keep(config)
 
     def _keep(self, config: Mapping[str, Any]) -> None:
@@ -108,6 +100,23 @@ class RunFolder:
             file.write(json.dumps(row) + "\n")
             file.flush()
             os.fsync(file.fileno())
+
+
+def make_writable(path: Path) -> None:
+    """Make the folder if it does not exist, and try to write into it.
+
+    Raises:
+        RunFolderError: If that fails.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        probe = path / ".writable"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise RunFolderError(
+            f"cannot write to the run folder {path}: {error.strerror}; choose another --out or --name"
+        ) from error
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:

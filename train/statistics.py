@@ -22,7 +22,15 @@ class Estimate:
 
     def __str__(self) -> str:
         """``value [low, high]``."""
-        return f"{self.value:.2f} [{self.low:.2f}, {self.high:.2f}]"
+        return format(self, "")
+
+    def __format__(self, sign: str) -> str:
+        """``value [low, high]``, with ``+`` in front of positive numbers if asked for."""
+        return f"{self.value:{sign}.2f} [{self.low:{sign}.2f}, {self.high:{sign}.2f}]"
+
+    def overlaps(self, other: Estimate) -> bool:
+        """Whether the two intervals have a value in common."""
+        return self.low <= other.high and other.low <= self.high
 
 
 def interquartile_mean(values: np.ndarray, axis: int = -1) -> np.ndarray:

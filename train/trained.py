@@ -7,44 +7,39 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
+from stable_baselines3.common.utils import set_random_seed
 
 from qfl_envs.competitor import Competitor, Cost
-from qfl_envs.errors import InvalidValueError, QflError
-
-
-class ModelFileError(QflError):
-    """A model file that cannot be used."""
+from qfl_envs.errors import InvalidValueError
+from train.training import ALGORITHMS, MODEL_FILE, ModelFileError, read_plan
 
 
 class TrainedModel(Competitor):
-    """The most likely action of a model that SB3 saved."""
+    """A policy that SB3 trained, in the environment that it was trained in."""
 
-    def __init__(self, name: str, path: Path) -> None:
+    def __init__(self, folder: Path) -> None:
         """Load the model.
 
         Args:
-            name: The agent's name, e.g. ``"ppo"``.
-            path: ``model.zip`` of a training run.
+            folder: Where ``qfl train`` left it.
 
         Raises:
             ModelFileError: If there is no such model.
         """
-        from train.training import ALGORITHMS
-
         super().__init__()
-        self.name = name
-        if not path.is_file():
-            raise ModelFileError(f"no model {path}; train one with: qfl train --agent {name}")
+        self.plan = read_plan(folder)
+        self.name = self.plan.agent
+        self.environments = (self.plan.env_id,)  # type: ignore[misc]  # a class variable of all others
         try:
-            self.model = ALGORITHMS[name].load(path, device="cpu")
+            self.model = ALGORITHMS[self.name].load(folder / MODEL_FILE, device="cpu")
         except (ValueError, KeyError, OSError, AttributeError) as error:
-            raise ModelFileError(f"{path} is no model of {name!r} ({error})") from error
+            raise ModelFileError(f"{folder / MODEL_FILE} is no model of {self.name!r} ({error})") from error
 
     def reset(self, env: gym.Env[Any, Any], seed: int) -> None:
-        """Check that the model was trained on such an environment.
+        """Check that the model was trained on such spaces; seed its choices.
 
         Raises:
-            InvalidValueError: If its spaces differ.
+            InvalidValueError: If they differ.
         """
         super().reset(env, seed)
         for space, trained, given in (
@@ -55,10 +50,11 @@ class TrainedModel(Competitor):
                 raise InvalidValueError(
                     f"{space} space of the environment", str(given), f"{trained}, on which the model was trained"
                 )
+        set_random_seed(seed)
 
     def choose(self, observation: dict[str, np.ndarray]) -> Any:
-        """The most likely action."""
-        action, _ = self.model.predict(observation, deterministic=True)
+        """The most likely action, or a sampled one where the settings say so."""
+        action, _ = self.model.predict(observation, deterministic=self.plan.settings["deterministic"])
         return action
 
     def cost(self) -> Cost:

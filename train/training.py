@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -13,11 +14,12 @@ import torch
 from stable_baselines3 import PPO
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.utils import LinearSchedule
 from stable_baselines3.common.vec_env import VecMonitor
 
 from baselines.configurations import configuration
 from baselines.per_device import PerDevicePolicy
-from qfl_envs.envs.base import make_scenario
+from qfl_envs.errors import QflError
 from qfl_envs.fields import reject_unknown
 from qfl_envs.vector import FederatedVectorEnv
 from train.runs import write_atomically
@@ -25,7 +27,12 @@ from train.sb3 import SB3VecEnv
 
 ALGORITHMS: dict[str, type[BaseAlgorithm]] = {"ppo": PPO}
 POLICIES: dict[str, Any] = {"per-device": PerDevicePolicy, "mlp": "MultiInputPolicy"}
+PLAN_FILE, MODEL_FILE = "plan.json", "model.zip"
 Progress = Callable[[int], None]
+
+
+class ModelFileError(QflError):
+    """A model file that cannot be used."""
 
 
 @dataclass(frozen=True)
@@ -36,9 +43,9 @@ class TrainingPlan:
         agent: Name of the algorithm.
         env_id: Environment.
         preset: Preset of the scenario.
-        arguments: Further arguments of the environment.
         steps: Environment steps.
         seed: Seed of the network, of the exploration and of the instances.
+        arguments: Further arguments of the environment.
         settings: See :func:`baselines.configurations.configuration`.
     """
 
@@ -52,18 +59,36 @@ class TrainingPlan:
 
 
 def plan_training(
-    agent: str, env_id: str, preset: str, arguments: Mapping[str, Any], steps: int | None, seed: int
+    agent: str,
+    env_id: str,
+    preset: str,
+    arguments: Mapping[str, Any],
+    steps: int | None = None,
+    seed: int = 0,
+    quick: bool = False,
 ) -> TrainingPlan:
-    """A plan with the shipped settings; ``steps`` None takes the shipped budget.
+    """A plan with the shipped settings; ``steps`` None takes the shipped budget, or the ``quick`` one.
 
     Raises:
         UnknownNameError: For an agent without settings.
     """
     reject_unknown([agent], ALGORITHMS, "trained agent")
     settings = configuration(agent, env_id, preset)
-    return TrainingPlan(
-        agent, env_id, preset, settings["steps"] if steps is None else steps, seed, dict(arguments), settings
-    )
+    if steps is None:
+        steps = settings["quick_steps" if quick else "steps"]
+    return TrainingPlan(agent, env_id, preset, steps, seed, dict(arguments), settings)
+
+
+def read_plan(folder: Path) -> TrainingPlan:
+    """The plan of a training run that is complete.
+
+    Raises:
+        ModelFileError: If there is none in the folder.
+    """
+    try:
+        return TrainingPlan(**json.loads((folder / PLAN_FILE).read_text()))
+    except (OSError, ValueError, TypeError) as error:
+        raise ModelFileError(f"{folder} holds no finished training run ({error}); make one with: qfl train") from error
 
 
 def train(plan: TrainingPlan, folder: Path, progress: Progress | None = None) -> Path:
@@ -78,7 +103,6 @@ def train(plan: TrainingPlan, folder: Path, progress: Progress | None = None) ->
         The model's file; it appears only when training is complete.
     """
     torch.set_num_threads(1)
-    scenario = make_scenario(plan.preset, {})
     vector_env = gym.make_vec(
         plan.env_id,
         num_envs=plan.settings["num_envs"],
@@ -91,7 +115,12 @@ def train(plan: TrainingPlan, folder: Path, progress: Progress | None = None) ->
     env = VecMonitor(SB3VecEnv(vector_env))
     policy_kwargs = dict(plan.settings["policy_kwargs"])
     if plan.settings["policy"] == "per-device":
-        policy_kwargs["num_devices"] = plan.arguments.get("num_devices", scenario.num_devices)
+        policy_kwargs["num_devices"] = vector_env.scenario.num_devices
+    keywords = dict(plan.settings["algorithm"])
+    rate = keywords["learning_rate"]
+    keywords["learning_rate"] = LinearSchedule(rate, rate * plan.settings["final_rate_share"], 1.0)
+    for unfinished in folder.glob("tensorboard_*"):
+        shutil.rmtree(unfinished)
     model = ALGORITHMS[plan.agent](
         POLICIES[plan.settings["policy"]],
         env,
@@ -99,16 +128,15 @@ def train(plan: TrainingPlan, folder: Path, progress: Progress | None = None) ->
         seed=plan.seed,
         tensorboard_log=str(folder),
         device="cpu",
-        **plan.settings["algorithm"],
+        **keywords,
     )
     model.learn(plan.steps, callback=_Report(progress), tb_log_name="tensorboard")
-    folder.mkdir(parents=True, exist_ok=True)
-    write_atomically(folder / "plan.json", json.dumps(asdict(plan), indent=2) + "\n")
-    unfinished = folder / "model.unfinished.zip"
-    model.save(unfinished)
-    unfinished.replace(folder / "model.zip")
+    write_atomically(folder / PLAN_FILE, json.dumps(asdict(plan), indent=2) + "\n")
+    saved = folder / "model.unfinished.zip"
+    model.save(saved)
+    saved.replace(folder / MODEL_FILE)
     env.close()
-    return folder / "model.zip"
+    return folder / MODEL_FILE
 
 
 class _Report(BaseCallback):

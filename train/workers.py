@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from multiprocessing import get_context
+from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,9 @@ _steps_done: Any = None
 
 
 class Workers:
-    """A pool of processes with the number of steps that each training has made."""
+    """A pool of processes and how many steps their trainings have made."""
 
-    def __init__(self, pool: ProcessPoolExecutor, steps_done: Mapping[str, int]) -> None:
+    def __init__(self, pool: ProcessPoolExecutor, steps_done: Synchronized[int]) -> None:
         """Wrap a pool; see :func:`start_workers`."""
         self._pool, self._steps_done = pool, steps_done
 
@@ -36,20 +37,19 @@ class Workers:
 
     def steps_done(self) -> int:
         """Environment steps of all trainings so far."""
-        return sum(self._steps_done.values())
+        return self._steps_done.value
 
 
 @contextmanager
 def start_workers(count: int) -> Iterator[Workers]:
     """Processes that wait for work; what has not begun is dropped at the end."""
     context = get_context("spawn")
-    with context.Manager() as manager:
-        steps_done = manager.dict()
-        pool = ProcessPoolExecutor(count, context, _begin, (steps_done, os.getpid()))
-        try:
-            yield Workers(pool, steps_done)
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+    steps_done = context.Value("q", 0)
+    pool = ProcessPoolExecutor(count, context, _begin, (steps_done, os.getpid()))
+    try:
+        yield Workers(pool, steps_done)
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _begin(steps_done: Any, parent: int) -> None:
@@ -65,14 +65,15 @@ def _end_with(parent: int) -> None:
 
 
 def _train(plan: TrainingPlan, folder: Path) -> None:
-    train(plan, folder, _progress(str(folder)))
+    reported = 0
 
-
-def _progress(name: str) -> Callable[[int], None]:
     def progress(steps: int) -> None:
-        _steps_done[name] = steps
+        nonlocal reported
+        with _steps_done.get_lock():
+            _steps_done.value += steps - reported
+        reported = steps
 
-    return progress
+    train(plan, folder, progress)
 
 
 def _play(env_id: str, arguments: dict[str, Any], name: str, model: Path | None, seed: int) -> Episode:

@@ -12,7 +12,7 @@ from qfl_envs.scenario import DATASETS, Scenario
 from qfl_envs.system import devices
 from qfl_envs.system.learning.partition import capacity
 
-GAIN_DB = (-200.0, 0.0)
+GAIN_DB = (-160.0, -60.0)
 MAX_LOSS = 10.0
 
 
@@ -91,6 +91,7 @@ def common_features(scenario: Scenario, gains: int) -> dict[str, Feature]:
         Feature("loss", n, 0.0, MAX_LOSS, "log1p"),
         Feature("age", n, 0.0, scenario.max_rounds, "log1p"),
         Feature("accuracy", 1, 0.0, 1.0),
+        Feature("best_accuracy", 1, 0.0, 1.0),
         Feature("round_index", 1, 0.0, scenario.max_rounds),
         Feature("last_round_s", 1, 0.0, scenario.deadline_s),
     )

@@ -44,9 +44,10 @@ class Task:
         action_space: Space of one system's action.
         weights: Weight of each reward term.
         max_local_steps: Most local steps that a decision of this task asks for.
+        time_share: Whether devices on one sub-channel take turns.
     """
 
-    default_weights: ClassVar[Mapping[str, float]] = {"progress": 1.0, "target": 1.0, "time": 1.0, "energy": 0.2}
+    default_weights: ClassVar[Mapping[str, float]] = {"progress": 1.0, "target": 1.0, "time": 2.0, "energy": 0.2}
     """Reward terms of every task, with the weights that rank policies by time and energy to the target accuracy."""
     gain_per_subchannel: ClassVar[bool] = False
     """Whether the observation has the gain of every sub-channel, or its mean over sub-channels."""
@@ -77,6 +78,7 @@ class Task:
         self.features: dict[str, Feature] = common_features(scenario, self.gains_per_device)
         self.observation_space = spaces.Dict({name: feature.space for name, feature in self.features.items()})
         self.max_local_steps = scenario.learning.local_steps
+        self.time_share = scenario.radio.access == "time_share"
         self.payload_bits = payload_bits(scenario)
 
     # what subclasses define
@@ -110,6 +112,7 @@ class Task:
             "loss": state.reported_loss,
             "age": state.age,
             "accuracy": state.accuracy[:, None],
+            "best_accuracy": state.best_accuracy[:, None],
             "round_index": state.round_index[:, None],
             "last_round_s": state.last_round_s[:, None],
         }
@@ -129,6 +132,7 @@ class Task:
             subchannel_hz=limits.subchannel_hz,
             min_power_dbm=limits.min_power_dbm,
             max_power_dbm=limits.max_power_dbm,
+            time_share=self.time_share,
             payload_bits=np.full(scenario.num_devices, self.payload_bits),
             num_samples=np.rint(value["num_samples"]).astype(np.int64),
             cpu_hz=value["cpu_hz"],
@@ -138,6 +142,7 @@ class Task:
             loss=value["loss"],
             age=np.rint(value["age"]).astype(np.int64),
             accuracy=float(value["accuracy"][0]),
+            best_accuracy=float(value["best_accuracy"][0]),
             round_index=round(float(value["round_index"][0])),
             last_round_s=float(value["last_round_s"][0]),
         )
@@ -164,6 +169,7 @@ class Task:
             "sum_rate_bps": report.sum_rate_bps,
             "bits_sent": report.bits_sent.sum(-1),
             "accuracy": report.accuracy,
+            "best_accuracy": report.best_accuracy,
             "loss": report.loss,
             "device_loss": report.device_loss,
             "accuracy_variance": report.fairness.variance,
@@ -181,15 +187,15 @@ class Task:
     def reward_terms(self, system: FederatedSystem, report: RoundReport, failed: np.ndarray) -> dict[str, np.ndarray]:
         """Each term of the reward, (E), unweighted.
 
-        ``progress`` adds up to the share of the way to the target accuracy that was made, ``target`` is -1 where the
+        ``progress`` adds up to the share of the way to the target accuracy that the best model made, ``target`` is -1 where the
         episode ends without having reached it, ``time`` adds up to minus the share of the longest possible episode that
         was used, ``energy`` to minus the share of the fleet's stored energy.
         """
         scenario, target = self.scenario, max(self.scenario.target_accuracy, 1e-9)
-        before = report.accuracy - report.accuracy_gain
+        best, before = report.best_accuracy, report.best_accuracy - report.best_accuracy_gain
         stored_j = np.maximum(system.state.full_battery_j.sum(-1), 1e-9)
         return {
-            "progress": (np.minimum(report.accuracy, target) - np.minimum(before, target)) / target,
+            "progress": (np.minimum(best, target) - np.minimum(before, target)) / target,
             "target": -failed.astype(float),
             "time": -report.round_s / (scenario.deadline_s * scenario.max_rounds),
             "energy": -report.energy_j / stored_j,

@@ -59,7 +59,7 @@ class _Round:
     depleted: np.ndarray = field(init=False)
     participants: Participants | None = None
     updates: np.ndarray | None = None
-    accuracy_before: np.ndarray = field(init=False)
+    best_before: np.ndarray = field(init=False)
 
 
 class FederatedSystem:
@@ -153,6 +153,7 @@ class FederatedSystem:
             second_moment=np.zeros((systems, parameters), dtype=np.float32),
             updates=np.zeros(systems, dtype=np.int64),
             accuracy=np.zeros(systems),
+            best_accuracy=np.zeros(systems),
             loss=np.zeros(systems),
             device_loss=np.zeros((systems, n)),
             device_accuracy=np.zeros((systems, n)),
@@ -170,6 +171,7 @@ class FederatedSystem:
             state.num_samples = np.stack([sizes for _, sizes in parts])
             state.parameters = self.learner.model.initial(uniform["model"])
             self._measure(state, np.arange(systems))
+            state.best_accuracy = state.accuracy.copy()
         return state
 
     def __getstate__(self) -> dict[str, object]:
@@ -328,11 +330,12 @@ class FederatedSystem:
 
     def _evaluate(self, state: SystemState, work: _Round) -> None:
         """8. The new model is measured on held-out data and on every device."""
-        work.accuracy_before = state.accuracy.copy()
+        work.best_before = state.best_accuracy
         state.reported_loss = np.where(work.delivered, state.device_loss, state.reported_loss)
         state.age = np.where(work.delivered, 0, state.age + 1)
         if self.learner is not None:
             self._measure(state, np.flatnonzero(work.delivered.any(-1)))
+        state.best_accuracy = np.maximum(state.best_accuracy, state.accuracy)
 
     def _move_on(self, state: SystemState, work: _Round) -> None:
         """9. Devices move, channels fade, links and loads change, batteries fill."""
@@ -398,7 +401,8 @@ class FederatedSystem:
             repaired=work.repaired,
             bits_sent=work.bits_sent,
             accuracy=state.accuracy.copy(),
-            accuracy_gain=state.accuracy - work.accuracy_before,
+            best_accuracy=state.best_accuracy,
+            best_accuracy_gain=state.best_accuracy - work.best_before,
             loss=state.loss.copy(),
             device_loss=state.device_loss.copy(),
             fairness=fairness(state.device_accuracy),

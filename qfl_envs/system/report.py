@@ -46,7 +46,8 @@ class RoundReport:
         repaired: (E, N) bool, whose part of the decision had to be changed.
         bits_sent: (E, N) bits that left the device.
         accuracy: (E) held-out accuracy after the round.
-        accuracy_gain: (E) its change by the round.
+        best_accuracy: (E) best of the episode so far.
+        best_accuracy_gain: (E) its rise by the round.
         loss: (E) held-out cross-entropy.
         device_loss: (E, N).
         fairness: Spread over devices.
@@ -71,7 +72,8 @@ class RoundReport:
     repaired: np.ndarray
     bits_sent: np.ndarray
     accuracy: np.ndarray
-    accuracy_gain: np.ndarray
+    best_accuracy: np.ndarray
+    best_accuracy_gain: np.ndarray
     loss: np.ndarray
     device_loss: np.ndarray
     fairness: Fairness

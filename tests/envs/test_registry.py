@@ -1,0 +1,365 @@
+"""What every registered environment promises; a new id is tested without writing a line."""
+
+import copy
+import dataclasses
+import pickle
+import re
+import warnings
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from gymnasium import spaces
+from gymnasium.envs.registration import EnvSpec
+from gymnasium.utils.env_checker import check_env
+from playing import ENV_IDS, arrays_in, make, play, random_actions, rollout, same
+from stable_baselines3.common.env_checker import check_env as sb3_check_env
+
+from qfl_envs.envs.base import FederatedEnv
+from qfl_envs.envs.masks import split_mask
+from qfl_envs.registration import ENVIRONMENTS
+from qfl_envs.system.decision import Decision
+
+every_env = pytest.mark.parametrize("env_id", ENV_IDS)
+SMALLER = {"num_devices": 5, "radio": {"num_subchannels": 2}}
+
+
+def idle_action(env):
+    task = env.unwrapped.task
+    return task.encode(Decision(participate=np.zeros((1, task.scenario.num_devices), dtype=bool)))[0]
+
+
+def masked_steps(env, seed=0):
+    """Mask, action and what the step returned, of one episode of random open choices."""
+    env.reset(seed=seed)
+    env.action_space.seed(seed)
+    ended = False
+    while not ended:
+        mask = env.unwrapped.action_masks()
+        action = env.action_space.sample(mask=split_mask(mask, env.action_space.nvec))
+        step = env.step(action)
+        ended = step[2] or step[3]
+        yield mask, action, step
+
+
+def test_every_id_of_the_package_is_registered():
+    assert ENV_IDS == sorted(ENVIRONMENTS)
+
+
+@every_env
+def test_passes_gymnasiums_checker_in_every_render_mode_without_a_warning(env_id, monkeypatch):
+    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
+    monkeypatch.setitem(FederatedEnv.metadata, "render_fps", 1000)
+    env = gym.make(env_id, scenario="tiny", render_mode="rgb_array")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        check_env(env.unwrapped)
+
+
+@every_env
+@pytest.mark.parametrize("render_mode", [None, "rgb_array"])
+def test_passes_the_checker_of_stable_baselines_without_a_warning(env_id, render_mode):
+    env = gym.make(env_id, scenario="tiny", render_mode=render_mode)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        sb3_check_env(env.unwrapped, warn=True, skip_render_check=False)
+
+
+@every_env
+def test_the_same_seed_gives_the_same_rollout(env_id):
+    assert same(rollout(make(env_id), seed=3, count=25), rollout(make(env_id), seed=3, count=25))
+
+
+@every_env
+def test_another_seed_gives_another_rollout(env_id):
+    (first, _), *steps = rollout(make(env_id), seed=3)
+    (other_first, _), *other_steps = rollout(make(env_id), seed=4)
+    assert not same(first["gain"], other_first["gain"])
+    assert [step[1] for step in steps] != [step[1] for step in other_steps]
+
+
+@every_env
+def test_a_seed_gives_another_instance_in_another_split(env_id):
+    train, test = (make(env_id, split=split).reset(seed=0)[1]["instance"] for split in ("train", "test"))
+    assert train != test
+
+
+@every_env
+def test_an_instance_played_again_by_number_is_the_same_episode(env_id):
+    drawn, again = make(env_id), make(env_id)
+    observation, info = drawn.reset(seed=5)
+    assert same((observation, info), again.reset(seed=6, options={"instance": info["instance"]}))
+    actions = random_actions(drawn, 5)
+    assert same(play(drawn, actions), play(again, actions))
+
+
+@every_env
+@pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda env: pickle.loads(pickle.dumps(env))])
+def test_a_copy_in_the_middle_of_an_episode_has_the_same_future(env_id, duplicate):
+    env = make(env_id)
+    rollout(env, seed=1, count=4)
+    other = duplicate(env)
+    actions = random_actions(env, 25)
+    assert same(play(env, actions), play(other, actions))
+
+
+@every_env
+def test_a_saved_state_can_be_restored_twice(env_id):
+    env = make(env_id)
+    rollout(env, seed=1, count=4)
+    state, actions = env.unwrapped.get_state(), random_actions(env, 25)
+    future = play(env, actions)
+    for _ in range(2):
+        env.unwrapped.set_state(state)
+        assert same(play(env, actions), future)
+
+
+@every_env
+def test_a_saved_state_can_be_restored_in_another_environment(env_id):
+    env, other = make(env_id), make(env_id)
+    rollout(env, seed=1, count=4)
+    other.reset(seed=9)
+    other.unwrapped.set_state(env.unwrapped.get_state())
+    actions = random_actions(env, 8)
+    assert same(play(env, actions), play(other, actions))
+
+
+@every_env
+def test_the_spec_survives_json_with_its_overrides(env_id):
+    env = make(env_id, **SMALLER)
+    again = EnvSpec.from_json(env.spec.to_json()).make()
+    assert again.unwrapped.scenario.num_devices == 5
+    assert again.unwrapped.scenario.radio.num_subchannels == 2
+    assert same(rollout(env, seed=0), rollout(again, seed=0))
+
+
+@every_env
+def test_the_observation_space_is_one_level_of_named_float32_boxes_from_minus_one_to_one(env_id):
+    space = make(env_id).observation_space
+    assert isinstance(space, spaces.Dict)
+    for box in space.values():
+        assert isinstance(box, spaces.Box)
+        assert box.dtype == np.float32 and len(box.shape) == 1
+        assert (box.low == -1).all() and (box.high == 1).all()
+
+
+@every_env
+def test_every_observation_is_in_the_observation_space(env_id):
+    env = make(env_id)
+    observations = [step[0] for step in rollout(env, seed=2, count=25)]
+    assert all(env.observation_space.contains(observation) for observation in observations)
+    assert {array.dtype for array in arrays_in(observations)} == {np.dtype(np.float32)}
+
+
+@every_env
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"num_devices": 1, "radio": {"num_subchannels": 1}},
+        {"radio": {"num_cells": 3, "access": "time_share"}},
+        {"radio": {"link_drop": 1.0, "link_recover": 0.0}},
+        {"fleet": {"battery_j": [0.0, 0.0]}},
+        {"fleet": {"cycles_per_sample": 0.0}, "learning": {"model": "logistic"}},
+        {"learning": {"model": "none"}},
+        {"num_devices": 1500, "learning": {"model": "logistic", "shards_per_device": 1}},
+        {"max_rounds": 1, "deadline_s": 1e-6},
+    ],
+    ids=lambda arguments: str(arguments),
+)
+def test_unusual_scenarios_are_observed_within_the_space(env_id, arguments):
+    env = make(env_id, **arguments)
+    for step in rollout(env, seed=0, count=3):
+        for name, value in step[0].items():
+            assert env.observation_space[name].contains(value), name
+
+
+@every_env
+def test_nothing_that_step_returns_is_shared_with_the_state_or_with_what_it_returned_before(env_id):
+    env = make(env_id)
+    returned = arrays_in([step[:1] + step[-1:] for step in rollout(env, seed=0, count=3)])
+    state = list(vars(env.unwrapped.system.state).values())
+    for index, array in enumerate(returned):
+        assert not any(np.shares_memory(array, other) for other in (*returned[:index], *state))
+
+
+@every_env
+def test_the_reset_and_step_infos_are_new_objects(env_id):
+    env = make(env_id)
+    infos = [step[-1] for step in rollout(env, seed=0, count=3)]
+    assert len({id(info) for info in infos}) == len(infos)
+    assert infos[1]["reward_terms"] is not infos[2]["reward_terms"]
+
+
+@every_env
+def test_action_masks_are_flat_bool_with_one_entry_per_choice(env_id):
+    env = make(env_id)
+    for mask, _, _ in masked_steps(env):
+        assert mask.shape == (env.action_space.nvec.sum(),)
+        assert mask.dtype == bool
+
+
+@every_env
+def test_idling_is_open_to_every_device_available_or_not(env_id):
+    env = make(env_id, learning={"model": "none"}, radio={"link_drop": 0.5})
+    unavailable = np.zeros(6, dtype=bool)
+    for mask, _, _ in masked_steps(env):
+        parts = split_mask(mask, env.action_space.nvec)
+        assert all(part[choice] for part, choice in zip(parts, idle_action(env), strict=True))
+        unavailable |= ~env.unwrapped.system.available()[0]
+    assert unavailable.all()
+
+
+@every_env
+def test_taking_part_is_closed_to_exactly_those_who_are_not_available(env_id):
+    env = make(env_id)
+    env.reset(seed=0)
+    task, system = env.unwrapped.task, env.unwrapped.system
+    closed = 0
+    for _ in range(15):
+        parts = split_mask(env.unwrapped.action_masks(), env.action_space.nvec)
+        for device, available in enumerate(system.available()[0]):
+            alone = np.arange(task.scenario.num_devices)[None] == device
+            wanted = task.encode(Decision(participate=alone))[0]
+            assert all(part[choice] for part, choice in zip(parts, wanted, strict=True)) == available
+            closed += not available
+        env.step(idle_action(env))
+    assert closed > 0
+
+
+@every_env
+def test_open_choices_are_never_repaired(env_id):
+    for _, _, step in masked_steps(make(env_id)):
+        assert not step[4]["repaired"].any()
+
+
+@every_env
+def test_an_action_in_the_space_never_raises(env_id):
+    env = make(env_id)
+    repaired = sum(step[4]["repaired"].sum() for step in rollout(env, seed=0, count=40) if len(step) == 5)
+    assert repaired > 0
+
+
+@every_env
+@pytest.mark.parametrize("dtype", [np.int8, np.uint8, bool])
+def test_an_action_of_any_type_in_the_space_means_the_same(env_id, dtype):
+    env, other = make(env_id), make(env_id)
+    env.reset(seed=0), other.reset(seed=0)
+    action = idle_action(env)
+    assert env.action_space.contains(action.astype(dtype))
+    assert same(env.step(action), other.step(action.astype(dtype)))
+
+
+@every_env
+def test_the_view_needs_nothing_but_the_observation(env_id):
+    env, never_reset = make(env_id), make(env_id)
+    observation = rollout(env, seed=0, count=3)[-1][0]
+    copied = {name: value.tolist() for name, value in observation.items()}
+    view = dataclasses.asdict(env.unwrapped.view(observation))
+    assert same(view, dataclasses.asdict(never_reset.unwrapped.view(copied)))
+
+
+@every_env
+def test_the_view_has_the_physical_values_of_the_state(env_id):
+    env = make(env_id)
+    observation = rollout(env, seed=0, count=6)[-1][0]
+    task, system = env.unwrapped.task, env.unwrapped.system
+    view, state = task.view(observation), system.state
+    gain = state.gain if task.gain_per_subchannel else np.broadcast_to(state.gain.mean(-1)[..., None], state.gain.shape)
+    expected = {
+        "gain": gain,
+        "step_s": system.step_seconds(),
+        "cpu_hz": system.cpu_hz(),
+        "battery_j": state.battery_j,
+        "available": system.available(),
+        "num_samples": state.num_samples,
+        "loss": state.reported_loss,
+        "age": state.age,
+        "accuracy": state.accuracy,
+        "best_accuracy": state.best_accuracy,
+        "round_index": state.round_index,
+        "last_round_s": state.last_round_s,
+    }
+    assert expected.keys() == task.features.keys()
+    for name, value in expected.items():
+        feature = task.features[name]
+        low, high = feature.low, feature.high
+        if feature.scale == "db":
+            low, high = 10 ** (low / 10), 10 ** (high / 10)
+        seen = getattr(view, name)
+        smallest = 0.0 if feature.scale in ("db", "log") else 1e-6 * high
+        np.testing.assert_allclose(seen, np.clip(value[0], low, high), rtol=1e-5, atol=smallest, err_msg=name)
+
+
+@every_env
+def test_the_view_has_the_constants_of_the_scenario(env_id):
+    env = make(env_id)
+    view, scenario = env.unwrapped.view(env.reset(seed=0)[0]), env.unwrapped.scenario
+    assert view.scenario == scenario
+    assert view.noise_w == scenario.radio.noise_w
+    assert view.subchannel_hz == scenario.radio.subchannel_hz
+    assert (view.min_power_dbm, view.max_power_dbm) == (scenario.radio.min_power_dbm, scenario.radio.max_power_dbm)
+    assert view.time_share == env.unwrapped.task.time_share
+    assert (view.payload_bits == env.unwrapped.system.payload_bits).all()
+    assert view.payload_bits.shape == (scenario.num_devices,)
+
+
+@every_env
+def test_the_reward_is_the_weighted_sum_of_its_terms(env_id):
+    terms = make(env_id).unwrapped.task.default_weights
+    weights = {name: 0.5 + index for index, name in enumerate(terms)}
+    env = make(env_id, reward_weights=weights)
+    for _, _, (_, reward, _, _, info) in masked_steps(env):
+        assert info["reward_terms"].keys() == weights.keys()
+        weighted = sum(weights[name] * term for name, term in info["reward_terms"].items())
+        assert reward == pytest.approx(weighted, abs=1e-12)
+
+
+@every_env
+def test_an_episode_ends_at_the_latest_after_the_scenarios_rounds(env_id):
+    env = make(env_id, max_rounds=4, target_accuracy=1.0)
+    ends = [step[2:4] for _, _, step in masked_steps(env)]
+    assert ends == [(False, False)] * 3 + [(False, True)]
+
+
+@every_env
+def test_an_episode_terminates_when_the_target_is_reached(env_id):
+    env = make(env_id, target_accuracy=0.0)
+    env.reset(seed=0)
+    _, _, terminated, truncated, info = env.step(idle_action(env))
+    assert (terminated, truncated, info["target_reached"]) == (True, False, True)
+
+
+@every_env
+def test_an_episode_terminates_when_every_battery_is_empty(env_id):
+    env = make(env_id)
+    env.reset(seed=0)
+    env.unwrapped.system.state.battery_j[:] = 0.0
+    env.unwrapped.system.state.full_battery_j[:] = 1e9
+    _, _, terminated, truncated, info = env.step(idle_action(env))
+    assert (terminated, truncated, info["target_reached"]) == (True, False, False)
+
+
+@every_env
+def test_the_text_picture_names_the_round(env_id):
+    env = make(env_id, render_mode="ansi")
+    env.reset(seed=0)
+    for number, action in enumerate(random_actions(env, 3)):
+        assert re.search(rf"round\s+{number}\b", env.render())
+        env.step(action)
+
+
+@every_env
+def test_the_picture_is_an_rgb_array_that_changes_with_a_step(env_id):
+    env = make(env_id, render_mode="rgb_array")
+    env.reset(seed=0)
+    before = env.render()
+    env.step(random_actions(env, 1)[0])
+    after = env.render()
+    assert before.shape == after.shape == (540, 960, 3)
+    assert before.dtype == after.dtype == np.uint8
+    assert (before != after).any()
+
+
+@every_env
+def test_rendering_changes_nothing_of_the_episode(env_id):
+    assert same(rollout(make(env_id, render_mode="ansi"), seed=0), rollout(make(env_id), seed=0))

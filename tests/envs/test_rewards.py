@@ -1,0 +1,174 @@
+"""The return tells the truth: its terms add up to what the episode achieved and took."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from playing import ENV_IDS, make, random_actions
+
+from qfl_envs.system.decision import Decision
+from qfl_envs.system.network.radio import best_alone_bps
+
+every_env = pytest.mark.parametrize("env_id", ENV_IDS)
+
+
+def play_episode(env, seed, everybody=True):
+    """Accuracy and stored energy at the start, and the infos of an episode in which everybody or nobody takes part."""
+    _, info = env.reset(seed=seed)
+    task, system = env.unwrapped.task, env.unwrapped.system
+    start = {"accuracy": info["accuracy"], "stored_j": system.state.full_battery_j.sum()}
+    infos, ended = [], False
+    while not ended:
+        participate = system.available() & everybody
+        *_, terminated, truncated, info = env.step(task.encode(Decision(participate=participate))[0])
+        infos.append(info)
+        ended = terminated or truncated
+    return start, infos
+
+
+def total(infos, term):
+    return sum(info["reward_terms"][term] for info in infos)
+
+
+def judged_return(env, rounds):
+    """Return of an episode of made-up rounds (accuracy, duration, energy), which the environment's own task judges."""
+    env.reset(seed=0)
+    task, system = env.unwrapped.task, env.unwrapped.system
+    report = system.step(Decision(participate=np.zeros((1, task.scenario.num_devices), dtype=bool)))
+    best, reward = 0.1, 0.0
+    for number, (accuracy, round_s, energy_j) in enumerate(rounds, start=1):
+        system.state.round_index[:] = number
+        outcome = task.judge(
+            system,
+            dataclasses.replace(
+                report,
+                accuracy=np.array([accuracy]),
+                best_accuracy=np.array([max(accuracy, best)]),
+                best_accuracy_gain=np.array([max(accuracy - best, 0.0)]),
+                round_s=np.array([round_s]),
+                energy_j=np.array([energy_j]),
+            ),
+        )
+        best, reward = max(accuracy, best), reward + float(outcome.reward[0])
+    assert outcome.terminated[0] == (accuracy >= task.scenario.target_accuracy)
+    return reward
+
+
+@every_env
+@pytest.mark.parametrize("target", [0.15, 0.9], ids=["reached", "not reached"])
+def test_progress_adds_up_to_the_share_of_the_target_that_the_best_model_gained(env_id, target):
+    start, infos = play_episode(make(env_id, target_accuracy=target), seed=1)
+    assert infos[-1]["target_reached"] == (target < 0.5)
+    best = max(info["accuracy"] for info in infos)
+    gained = min(best, target) - start["accuracy"]
+    assert gained > 0
+    assert total(infos, "progress") == pytest.approx(gained / target, abs=1e-12)
+
+
+@every_env
+def test_an_accuracy_that_falls_and_rises_again_makes_no_progress(env_id):
+    env = make(env_id, target_accuracy=0.9, reward_weights={"time": 0.0, "energy": 0.0})
+    steady, wavering = [(0.3, 0.5, 2.0), (0.3, 0.5, 2.0)], [(0.3, 0.5, 2.0), (0.2, 0.5, 2.0), (0.3, 0.5, 2.0)]
+    assert judged_return(env, steady) == pytest.approx(judged_return(env, wavering), abs=1e-12)
+
+
+@every_env
+def test_the_target_term_is_minus_one_in_the_last_round_where_the_target_is_missed(env_id):
+    _, infos = play_episode(make(env_id, target_accuracy=1.0, max_rounds=4), seed=1)
+    assert [info["reward_terms"]["target"] for info in infos] == [0.0, 0.0, 0.0, -1.0]
+
+
+@every_env
+def test_the_target_term_is_zero_in_every_round_where_the_target_is_reached(env_id):
+    _, infos = play_episode(make(env_id, target_accuracy=0.15), seed=1)
+    assert infos[-1]["target_reached"]
+    assert {info["reward_terms"]["target"] for info in infos} == {0.0}
+
+
+@every_env
+def test_the_target_term_is_zero_where_the_target_is_reached_in_the_last_round(env_id):
+    _, infos = play_episode(make(env_id, target_accuracy=0.0, max_rounds=1), seed=1)
+    assert [info["reward_terms"]["target"] for info in infos] == [0.0]
+
+
+@every_env
+@pytest.mark.parametrize("everybody", [True, False], ids=["everybody", "nobody"])
+def test_time_adds_up_to_the_share_of_the_longest_episode(env_id, everybody):
+    env = make(env_id, max_rounds=8)
+    _, infos = play_episode(env, seed=1, everybody=everybody)
+    longest_s = env.unwrapped.scenario.deadline_s * 8
+    assert total(infos, "time") == pytest.approx(-infos[-1]["elapsed_s"] / longest_s, abs=1e-12)
+    assert everybody or total(infos, "time") == pytest.approx(-1.0)
+
+
+@every_env
+def test_energy_adds_up_to_the_share_of_the_stored_energy(env_id):
+    start, infos = play_episode(make(env_id, max_rounds=8), seed=1)
+    assert infos[-1]["total_energy_j"] > 0
+    assert total(infos, "energy") == pytest.approx(-infos[-1]["total_energy_j"] / start["stored_j"], abs=1e-12)
+
+
+@every_env
+def test_less_time_to_the_target_at_equal_energy_has_the_higher_return(env_id):
+    env = make(env_id, target_accuracy=0.4)
+    slow = [(0.2, 0.9, 2.0), (0.3, 0.9, 2.0), (0.45, 0.9, 2.0)]
+    fast_in_more_rounds = [(0.15, 0.3, 1.5), (0.3, 0.4, 1.5), (0.2, 0.3, 1.5), (0.41, 0.2, 1.5)]
+    assert judged_return(env, fast_in_more_rounds) > judged_return(env, slow)
+
+
+@every_env
+def test_less_energy_to_the_target_in_equal_time_has_the_higher_return(env_id):
+    env = make(env_id, target_accuracy=0.4)
+    hungry, frugal = [(0.2, 0.5, 3.0), (0.5, 0.5, 3.0)], [(0.3, 0.25, 1.0), (0.2, 0.25, 1.0), (0.4, 0.5, 1.0)]
+    assert judged_return(env, frugal) > judged_return(env, hungry)
+
+
+@every_env
+def test_equal_time_and_energy_to_the_target_have_equal_returns_whatever_the_way_there(env_id):
+    env = make(env_id, target_accuracy=0.4)
+    one, other = [(0.3, 0.5, 2.0), (0.7, 0.5, 2.0)], [(0.05, 0.2, 3.0), (0.2, 0.3, 0.5), (0.4, 0.5, 0.5)]
+    assert judged_return(env, one) == pytest.approx(judged_return(env, other), abs=1e-12)
+
+
+def test_the_sum_rate_has_no_weight_by_default():
+    assert make("qfl/Allocation-v0").unwrapped.task.weights["sum_rate"] == 0.0
+
+
+def test_the_sum_rate_term_is_the_shortfall_from_the_best_device_alone_on_each_subchannel():
+    env = make("qfl/Allocation-v0", learning={"model": "none"})
+    env.reset(seed=0)
+    system, scenario = env.unwrapped.system, env.unwrapped.scenario
+    for action in random_actions(env, 5):
+        gain = system.state.gain
+        best_bps = best_alone_bps(scenario.radio, gain, gain.mean(-1).argmax(-1))[0]
+        *_, info = env.step(action)
+        expected = (info["sum_rate_bps"] / best_bps - 1) / scenario.max_rounds
+        assert info["reward_terms"]["sum_rate"] == pytest.approx(expected, abs=1e-12)
+
+
+def test_the_sum_rate_term_adds_up_to_minus_one_when_nobody_ever_transmits():
+    _, infos = play_episode(make("qfl/Allocation-v0", max_rounds=4), seed=0, everybody=False)
+    assert total(infos, "sum_rate") == pytest.approx(-1.0)
+
+
+def test_the_best_device_alone_on_each_subchannel_has_no_shortfall():
+    radio = {"link_drop": 0.0, "link_recover": 1.0}
+    env = make("qfl/Allocation-v0", num_devices=40, radio=radio, learning={"model": "none"})
+    for seed in range(200):
+        env.reset(seed=seed)
+        best = env.unwrapped.system.state.gain[0, :, 0].argmax(0)
+        if len(set(best.tolist())) == len(best):
+            break
+    slots = np.zeros(40, dtype=int)
+    slots[best] = 1 + np.arange(len(best))
+    action = np.concatenate([slots, np.full(40, 3)])
+    *_, info = env.step(action)
+    assert info["reward_terms"]["sum_rate"] == pytest.approx(0.0, abs=1e-12)
+
+
+def test_weights_can_make_the_return_pure_sum_rate():
+    weights = {"progress": 0, "target": 0, "time": 0, "energy": 0, "sum_rate": 1}
+    env = make("qfl/Allocation-v0", reward_weights=weights, learning={"model": "none"})
+    env.reset(seed=0)
+    _, reward, *_, info = env.step(random_actions(env, 1)[0])
+    assert reward == info["reward_terms"]["sum_rate"]

@@ -1,0 +1,151 @@
+import time
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+from gymnasium import spaces
+
+import qfl_envs  # noqa: F401
+from qfl_envs.quantum import batched, pennylane
+from train.benchmarks import circuits, environments, scaling
+from train.benchmarks.circuits import ExecutorsDisagreeError, Workload
+from train.benchmarks.timing import interleaved_medians
+
+SMALL = [Workload(num_qubits=3, num_layers=1, clients=4, samples=3)]
+
+
+def positive(row, names):
+    return all(np.isfinite(row[name]) and row[name] > 0 for name in names)
+
+
+def test_alternatives_take_turns_after_a_warm_up():
+    called = []
+    medians = interleaved_medians({name: lambda name=name: called.append(name) for name in "ab"}, repeats=4)
+    assert called == ["a", "b"] * 5
+    assert set(medians) == {"a", "b"}
+
+
+def test_a_slow_alternative_gets_by_with_fewer_calls():
+    called = []
+
+    def slow():
+        called.append("slow")
+        time.sleep(0.01)
+
+    runs = {"slow": slow, "fast": lambda: called.append("fast")}
+    medians = interleaved_medians(runs, repeats=6, budget_s=0.005, warm_up=False)
+    assert called.count("slow") == 3
+    assert called.count("fast") == 6
+    assert medians["slow"] >= 0.01
+
+
+def test_circuits_report_times_and_ratios():
+    (row,) = circuits.measure(repeats=3, workloads=SMALL, single_samples=2)
+    ratios = {"ratio_pennylane_broadcast", "ratio_per_sample_qnodes"}
+    assert set(row) == {"workload", "seconds_batched", "seconds_pennylane_broadcast", *ratios}
+    assert row["workload"] == "3 qubits, 1 layers, 4 clients x 3 samples"
+    assert positive(row, set(row) - {"workload"})
+    assert row["ratio_pennylane_broadcast"] == row["seconds_pennylane_broadcast"] / row["seconds_batched"]
+
+
+def test_one_qnode_per_sample_is_multiplied_up_to_the_workload(monkeypatch):
+    medians = {"batched": 1.0, **dict.fromkeys(circuits.PENNYLANE_WAYS, 20.0), "one QNode per sample": 3.0}
+    monkeypatch.setattr(circuits, "interleaved_medians", lambda *_, **__: medians)
+    (row,) = circuits.measure(workloads=SMALL, single_samples=2)
+    assert row["ratio_per_sample_qnodes"] == 3.0 / 2 * 12
+
+
+def test_pennylane_is_given_its_best_way(monkeypatch):
+    times = dict(zip(circuits.PENNYLANE_WAYS, (30.0, 10.0), strict=True))
+    medians = {"batched": 1.0, **times, "one QNode per sample": 1.0}
+    monkeypatch.setattr(batched, "BLOCK_AMPLITUDES", 2 * 3 * 2**3)
+    monkeypatch.setattr(circuits, "interleaved_medians", lambda *_, **__: medians)
+    (row,) = circuits.measure(workloads=SMALL)
+    assert row["seconds_pennylane_broadcast"] == 10.0
+
+
+def test_pennylane_runs_in_the_blocks_of_the_batched_executor(monkeypatch):
+    sizes = []
+    original = pennylane.expectations
+
+    def spy(circuit, *tensors, **keywords):
+        sizes.append(len(tensors[-1]))
+        return original(circuit, *tensors, **keywords)
+
+    monkeypatch.setattr(batched, "BLOCK_AMPLITUDES", 2 * 3 * 2**3)
+    monkeypatch.setattr(pennylane, "expectations", spy)
+    circuits.measure(repeats=3, workloads=SMALL, single_samples=1)
+    assert set(sizes) == {4, 2, 1}
+
+
+def test_times_of_executors_that_disagree_are_refused(monkeypatch):
+    original = pennylane.expectations
+    monkeypatch.setattr(pennylane, "expectations", lambda *a, **k: original(*a, **k) * 1.001)
+    with pytest.raises(ExecutorsDisagreeError, match=r"at once differs .* allowed: 1e-04"):
+        circuits.measure(workloads=SMALL)
+
+
+def test_gradients_of_executors_that_disagree_are_refused(monkeypatch):
+    original = pennylane.expectations
+
+    def half_gradient(*arguments, **keywords):
+        values = original(*arguments, **keywords)
+        return values / 2 + values.detach() / 2
+
+    monkeypatch.setattr(pennylane, "expectations", half_gradient)
+    with pytest.raises(ExecutorsDisagreeError):
+        circuits.measure(workloads=SMALL)
+
+
+def test_the_number_of_threads_is_left_alone():
+    torch.set_num_threads(2)
+    circuits.measure(repeats=3, workloads=SMALL, single_samples=1)
+    assert torch.get_num_threads() == 2
+
+
+def test_every_registered_environment_is_measured():
+    rows = environments.measure(presets=("tiny",), num_envs=2, rounds=3)
+    names = {"steps_per_second", "steps_per_second_scalar", "ratio_vector"}
+    assert [row["env_id"] for row in rows] == [spec.id for spec in gym.registry.values() if spec.namespace == "qfl"]
+    for row in rows:
+        assert set(row) == {"env_id", "preset", "num_envs", *names}
+        assert (row["preset"], row["num_envs"]) == ("tiny", 2)
+        assert positive(row, names)
+        assert row["ratio_vector"] == row["steps_per_second"] / row["steps_per_second_scalar"]
+
+
+def test_a_large_fleet_is_measured_with_fewer_rows(monkeypatch):
+    monkeypatch.setattr(environments, "MOST_DEVICES", 20)
+    assert {row["num_envs"] for row in environments.measure(presets=("tiny",), num_envs=16, rounds=1)} == {3}
+
+
+def test_random_actions_are_open_ones_and_all_of_them():
+    space = spaces.MultiDiscrete([3, 2, 4])
+    masks = np.array([[1, 0, 1, 0, 1, 0, 1, 1, 0], [0, 1, 0, 1, 1, 1, 0, 0, 1]], dtype=bool)
+    rng = np.random.default_rng(0)
+    drawn = np.stack([environments.random_actions(space, masks, rng) for _ in range(100)])
+    assert drawn.shape == (100, 2, 3)
+    for row, mask in enumerate(masks):
+        for entry, part in enumerate(np.split(mask, [3, 5])):
+            assert set(drawn[:, row, entry]) == set(np.flatnonzero(part))
+
+
+def test_devices_are_measured_with_the_slope_between_counts():
+    first, second = scaling.measure_devices(counts=(20, 40), repeats=3)
+    assert set(first) == set(second) == {"devices", "seconds_per_round", "microseconds_per_device", "slope"}
+    assert (first["devices"], second["devices"]) == (20, 40)
+    assert first["slope"] is None
+    assert second["slope"] == pytest.approx(np.log2(second["seconds_per_round"] / first["seconds_per_round"]))
+    assert first["microseconds_per_device"] == pytest.approx(1e6 * first["seconds_per_round"] / 20)
+
+
+def test_memory_is_that_of_a_process_of_its_own_in_which_everyone_trains():
+    held = np.ones(2**27)  # 1 GiB that must not count
+    (row,) = scaling.measure_memory(num_devices=6, preset="tiny")
+    assert set(row) == {"workload", "peak_gib", "limit_gib"}
+    assert 0.05 < row["peak_gib"] < held.nbytes / 2**30
+    assert row["limit_gib"] == 1.5
+    assert row["workload"].startswith("tiny, ")
+    assert "of 6 devices train" in row["workload"]
+    assert not row["workload"].startswith("tiny, 0 ")

@@ -1,0 +1,134 @@
+import json
+import subprocess
+import sys
+
+import pytest
+from PIL import Image
+
+from train.cli import main
+
+FAST = '{"learning": {"model": "none"}, "max_rounds": 4}'
+
+
+def run(capsys, *words):
+    code = main(words)
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+WRONG = {
+    "unknown preset": (["evaluate", "--competitor", "random", "--preset", "smal"], ["'smal'", "did you mean 'small'"]),
+    "unknown field": (["render", "--set", '{"radio": {"num_cell": 2}}'], ["'num_cell'", "did you mean 'num_cells'"]),
+    "value out of range": (["render", "--set", '{"num_devices": 0}'], ["num_devices is 0", "from 1 to"]),
+    "not a number": (["render", "--set", '{"deadline_s": NaN}'], ["deadline_s is nan", "a number of at least"]),
+    "unknown environment": (["train", "--env", "qfl/Schedule-v0"], ["'qfl/Schedule-v0'", "qfl/Scheduling-v0"]),
+    "unknown competitor": (["evaluate", "--competitor", "randm"], ["'randm'", "did you mean 'random'"]),
+    "unsupported environment": (["evaluate", "--competitor", "hungarian"], ["does not support qfl/Scheduling-v0"]),
+    "unknown agent": (["train", "--agent", "dqn"], ["'dqn'", "known: ppo"]),
+    "unknown split": (["evaluate", "--competitor", "random", "--split", "exam"], ["'exam'", "train, val, test"]),
+    "model that is missing": (["evaluate", "--model", "/nowhere"], ["/nowhere", "qfl train"]),
+    "agent without model": (["evaluate", "--competitor", "ppo"], ["the folder of a training run"]),
+    "file of another kind": (["render", "--out", "episode.mp4"], ["episode.mp4", ".gif or .png"]),
+    "too few seeds": (["leaderboard", "--seeds", "3"], ["seeds is 3", "at least 5"]),
+    "argument set elsewhere": (["leaderboard", "--set", '{"split": "val"}'], ["--set split", "set by the command"]),
+    "unwritable folder": (["leaderboard", "--quick", "--out", "/dev/null"], ["cannot write to the run folder"]),
+    "unknown preset to describe": (["envs", "--describe", "big"], ["'big'", "tiny, small, paper, city"]),
+    "argument of no environment": (["leaderboard", "--set", '{"speed": 2}'], ["'speed'", "num_devices"]),
+}
+
+
+@pytest.mark.parametrize("words, said", WRONG.values(), ids=WRONG.keys())
+def test_wrong_input_is_one_line_that_says_what_is_wrong_and_what_is_allowed(capsys, words, said):
+    code, out, err = run(capsys, *words)
+    assert code == 2
+    assert out == ""
+    assert len(err.strip().splitlines()) == 1
+    for part in said:
+        assert part in err
+
+
+UNREADABLE = {
+    "no command": ([], "COMMAND"),
+    "unknown command": (["compete"], "leaderboard"),
+    "steps that are no number": (["train", "--steps", "many"], "a whole number of at least 1"),
+    "negative seed": (["train", "--seed", "-1"], "a whole number of at least 0"),
+    "broken JSON": (["render", "--set", "{num_devices: 3}"], "is no JSON"),
+    "JSON that is no object": (["render", "--set", "[3]"], "a JSON object"),
+}
+
+
+@pytest.mark.parametrize("words, said", UNREADABLE.values(), ids=UNREADABLE.keys())
+def test_what_cannot_be_read_is_one_line_too(capsys, words, said):
+    with pytest.raises(SystemExit) as left:
+        main(words)
+    err = capsys.readouterr().err
+    assert left.value.code == 2
+    assert len(err.strip().splitlines()) == 1
+    assert said in err
+
+
+def test_nothing_is_left_behind_by_a_refused_training(capsys, tmp_path):
+    code, _, _ = run(capsys, "train", "--preset", "smal", "--out", str(tmp_path))
+    assert code == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_envs_and_competitors_are_listed(capsys):
+    _, out, _ = run(capsys, "envs", "--json")
+    assert {row["id"] for row in json.loads(out)} >= {"qfl/Allocation-v0", "qfl/Scheduling-v0"}
+    _, out, _ = run(capsys, "competitors", "--json")
+    rows = {row["name"]: row for row in json.loads(out)}
+    assert rows["hungarian"]["environments"] == "qfl/Allocation-v0"
+    assert rows["ppo"]["kind"] == "classical"
+    assert run(capsys, "competitors")[1].count("classical") == len(rows)
+
+
+def test_a_model_is_trained_and_then_evaluated_where_it_was_trained(capsys, tmp_path):
+    words = ["train", "--preset", "tiny", "--set", FAST, "--steps", "256", "--out", str(tmp_path), "--name", "one"]
+    assert run(capsys, *words)[0] == 0
+    folder = str(tmp_path / "one")
+    code, out, _ = run(capsys, "evaluate", "--model", folder, "--seeds", "2", "--json")
+    episodes = json.loads(out)
+    assert code == 0
+    assert [episode["seed"] for episode in episodes] == [0, 1]
+    assert {episode["env_id"] for episode in episodes} == {"qfl/Scheduling-v0"}
+    assert all(episode["rounds"] == 4 for episode in episodes)
+    code, _, err = run(capsys, *words)
+    assert code == 2
+    assert "choose another --name" in err
+    code, _, err = run(capsys, "evaluate", "--model", folder, "--env", "qfl/Allocation-v0")
+    assert code == 2
+    assert "it supports: qfl/Scheduling-v0" in err
+
+
+def test_an_evaluation_prints_a_table(capsys):
+    code, out, _ = run(
+        capsys, "evaluate", "--competitor", "everyone", "--preset", "tiny", "--set", FAST, "--seeds", "2"
+    )
+    assert code == 0
+    assert "everyone" in out
+    assert "return (IQM)" in out
+
+
+def test_an_episode_is_rendered_as_text_picture_and_animation(capsys, tmp_path):
+    common = ["render", "--preset", "tiny", "--set", FAST, "--rounds", "2"]
+    _, out, _ = run(capsys, *common)
+    assert out.count("round ") == 3
+    assert run(capsys, *common, "--out", str(tmp_path / "last.png"))[0] == 0
+    assert Image.open(tmp_path / "last.png").size == (960, 540)
+    assert run(capsys, *common, "--out", str(tmp_path / "all.gif"))[0] == 0
+    assert Image.open(tmp_path / "all.gif").n_frames == 3
+
+
+def test_help_of_every_command_explains_every_option(capsys):
+    for command in ("envs", "competitors", "train", "evaluate", "leaderboard", "render", "benchmark"):
+        with pytest.raises(SystemExit) as left:
+            main([command, "--help"])
+        assert left.value.code == 0
+        assert "usage: qfl " + command in capsys.readouterr().out
+
+
+def test_python_m_train_is_the_same_command():
+    done = subprocess.run([sys.executable, "-m", "train", "envs", "--set", "[]"], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr.startswith("qfl envs: error:")

@@ -1,0 +1,140 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from PIL import Image
+
+from qfl_envs.errors import InvalidValueError, UnknownNameError
+from train.leaderboard import Matrix
+
+ENV_IDS = ("qfl/Allocation-v0", "qfl/Scheduling-v0")
+QUICK = [sys.executable, "-m", "train", "leaderboard", "--quick", "--preset", "tiny", "--seeds", "5"]
+
+
+def results_of(folder):
+    return [json.loads(line) for line in (folder / "results.jsonl").read_text().splitlines()]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    out = tmp_path_factory.mktemp("runs")
+    command = [*QUICK, "--steps", "256", "--out", str(out), "--name", "tiny"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return command, out / "tiny", done.stdout
+
+
+def test_every_competitor_plays_every_environment_that_it_supports_on_every_seed(finished):
+    rows = results_of(finished[1])
+    keys = [(row["env_id"], row["competitor"], row["seed"]) for row in rows]
+    matrix = Matrix(ENV_IDS, tuple({row["competitor"] for row in rows}), preset="tiny", seeds=5)
+    assert "ppo" in matrix.competitors
+    assert sorted(keys) == sorted((*entry, seed) for entry in matrix.entries() for seed in range(5))
+
+
+def test_all_competitors_meet_the_same_instances(finished):
+    instances = {}
+    for row in results_of(finished[1]):
+        instances.setdefault((row["env_id"], row["seed"]), set()).add(row["instance"])
+    assert all(len(met) == 1 for met in instances.values())
+
+
+def test_the_learner_is_the_real_quantum_one_and_it_learns(finished):
+    config = json.loads((finished[1] / "config.json").read_text())
+    assert config["scenario"]["learning"]["model"] == "qnn"
+    curves = [row["curve"] for row in results_of(finished[1]) if row["competitor"] == "round-robin"]
+    assert sum(max(accuracy for _, accuracy in curve) > curve[0][1] + 0.1 for curve in curves) >= len(curves) - 1
+
+
+def test_the_tables_name_everybody_with_intervals_and_say_how_the_agent_stands(finished):
+    _, folder, printed = finished
+    page = (folder / "leaderboard.md").read_text()
+    for text in (printed, page):
+        for env_id in ENV_IDS:
+            assert env_id in text
+        for name in ("random", "round-robin", "everyone", "channel-greedy", "deadline-greedy", "hungarian", "ppo"):
+            assert name in text
+        assert text.count("against random") == len(ENV_IDS)
+        assert "[95 %]" in text
+
+
+def test_the_picture_of_accuracy_against_time_is_written(finished):
+    picture = Image.open(finished[1] / "leaderboard.png")
+    assert picture.width > picture.height > 300
+    assert len(picture.convert("RGB").getcolors(maxcolors=1 << 20)) > 20
+
+
+def test_the_agents_training_can_be_looked_at(finished):
+    for env_id in ENV_IDS:
+        assert list((finished[1] / "models" / f"{env_id[4:]}-ppo").glob("tensorboard_1/events.*"))
+
+
+def test_a_second_call_plays_nothing_again(finished):
+    command, folder, printed = finished
+    before = (folder / "results.jsonl").read_bytes()
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert "0 are missing" in done.stderr
+    assert (folder / "results.jsonl").read_bytes() == before
+    assert done.stdout == printed
+
+
+def test_a_killed_run_goes_on_and_nothing_is_lost_or_counted_twice(tmp_path):
+    command = [*QUICK, "--out", str(tmp_path), "--name", "killed"]
+    for name in ("random", "round-robin", "everyone"):
+        command += ["--competitor", name]
+    folder = tmp_path / "killed"
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    while not (folder / "results.jsonl").exists() or len((folder / "results.jsonl").read_bytes().splitlines()) < 3:
+        assert process.poll() is None
+        time.sleep(0.05)
+    workers = children_of(process.pid)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    kept = (folder / "results.jsonl").read_bytes()
+    kept = kept[: kept.rfind(b"\n") + 1]
+    wait_for_end(workers)
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert (folder / "results.jsonl").read_bytes().startswith(kept)
+    keys = [(row["env_id"], row["competitor"], row["seed"]) for row in results_of(folder)]
+    assert len(keys) == len(set(keys)) == 2 * 3 * 5
+
+
+def children_of(pid):
+    """Processes whose parent this is, read from Linux' process table."""
+    children = []
+    for entry in os.listdir("/proc"):
+        try:
+            with open(f"/proc/{entry}/stat") as file:
+                if entry.isdigit() and int(file.read().rsplit(")", 1)[1].split()[1]) == pid:
+                    children.append(int(entry))
+        except OSError:
+            continue
+    return children
+
+
+def wait_for_end(pids):
+    """Workers must not outlive their parent by long."""
+    deadline = time.monotonic() + 60
+    while any(os.path.exists(f"/proc/{pid}") for pid in pids):
+        assert time.monotonic() < deadline, "workers live on after their parent was killed"
+        time.sleep(0.1)
+
+
+def test_too_few_seeds_are_refused():
+    with pytest.raises(InvalidValueError, match="seeds is 4; allowed: at least 5"):
+        Matrix(ENV_IDS, ("random",), seeds=4)
+
+
+def test_an_environment_without_a_competitor_is_refused():
+    with pytest.raises(InvalidValueError, match="competitors of qfl/Scheduling-v0"):
+        Matrix(("qfl/Scheduling-v0",), ("hungarian",))
+
+
+def test_an_unknown_competitor_is_refused():
+    with pytest.raises(UnknownNameError, match="nobody"):
+        Matrix(ENV_IDS, ("nobody",))

@@ -1,0 +1,118 @@
+import json
+
+import numpy as np
+import pytest
+
+from baselines.configurations import algorithms, configuration
+from qfl_envs.errors import UnknownNameError
+from train.competitors import make
+from train.evaluation import make_env, play
+from train.training import ModelFileError, plan_training, read_plan, train
+
+ARGUMENTS = {"learning": {"model": "none"}, "max_rounds": 6}
+
+
+@pytest.fixture(scope="module", params=["qfl/Scheduling-v0", "qfl/Allocation-v0"])
+def trained(request, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run")
+    steps = []
+    train(plan_training("ppo", request.param, "tiny", ARGUMENTS, steps=256), folder, steps.append)
+    return request.param, folder, steps
+
+
+def test_a_run_leaves_a_model_its_plan_and_tensorboard_events(trained):
+    env_id, folder, steps = trained
+    assert (folder / "model.zip").is_file()
+    assert json.loads((folder / "plan.json").read_text())["env_id"] == env_id
+    assert list(folder.glob("tensorboard_1/events.out.tfevents.*"))
+    assert steps[-1] == 256
+
+
+def test_tensorboard_has_the_curves_that_everyone_knows(trained):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    _, folder, _ = trained
+    events = EventAccumulator(str(next(folder.glob("tensorboard_1"))))
+    events.Reload()
+    assert {"rollout/ep_rew_mean", "rollout/ep_len_mean", "time/fps"} <= set(events.Tags()["scalars"])
+
+
+def test_a_trained_model_competes_and_repeats_itself_under_one_seed(trained):
+    env_id, folder, _ = trained
+    env = make_env(env_id, "test", {"scenario": "tiny", **ARGUMENTS})
+    one, two = (play(env, make("ppo", folder), seed=3) for _ in range(2))
+    assert one.episode_return == two.episode_return
+    assert one.parameters == sum(p.numel() for p in make("ppo", folder).model.policy.parameters()) > 0
+
+
+def test_a_model_refuses_a_fleet_of_another_size(trained):
+    env_id, folder, _ = trained
+    env = make_env(env_id, "test", {"scenario": "tiny", "num_devices": 4, **ARGUMENTS})
+    env.reset(seed=0)
+    with pytest.raises(ValueError, match="on which the model was trained"):
+        make("ppo", folder).reset(env, 0)
+
+
+def test_the_policy_has_as_many_parameters_for_any_number_of_devices():
+    from train.training import ALGORITHMS, POLICIES
+
+    counts = set()
+    for devices in (4, 9):
+        env = make_env("qfl/Scheduling-v0", "train", {"scenario": "tiny", "num_devices": devices, **ARGUMENTS})
+        model = ALGORITHMS["ppo"](POLICIES["per-device"], env, policy_kwargs={"num_devices": devices})
+        counts.add(sum(p.numel() for p in model.policy.parameters()))
+    assert len(counts) == 1
+
+
+def test_the_policy_treats_devices_alike_wherever_they_stand():
+    import torch
+
+    from train.training import ALGORITHMS, POLICIES
+
+    env = make_env("qfl/Allocation-v0", "train", {"scenario": "tiny", **ARGUMENTS})
+    model = ALGORITHMS["ppo"](POLICIES["per-device"], env, policy_kwargs={"num_devices": 6}, seed=0)
+    observation, _ = env.reset(seed=0)
+    order = np.random.default_rng(0).permutation(6)
+    permuted = {
+        key: value.reshape(6, -1)[order].reshape(-1) if len(value) % 6 == 0 else value
+        for key, value in observation.items()
+    }
+    with torch.no_grad():
+        logits, others = (
+            torch.cat([choice.logits for choice in model.policy.get_distribution(as_batch(obs)).distribution])
+            for obs in (observation, permuted)
+        )
+        values = [model.policy.predict_values(as_batch(obs)) for obs in (observation, permuted)]
+    half = logits.shape[0] // 2
+    assert half == 6
+    assert torch.allclose(pad(logits[:half])[order], pad(others[:half]), atol=1e-5)
+    assert torch.allclose(values[0], values[1], atol=1e-5)
+
+
+def as_batch(observation):
+    import torch
+
+    return {key: torch.as_tensor(value)[None] for key, value in observation.items()}
+
+
+def pad(logits):
+    return logits.reshape(len(logits), -1)
+
+
+def test_settings_inherit_from_algorithm_to_environment_to_preset():
+    general = configuration("ppo", "qfl/Scheduling-v0", "small")
+    tiny = configuration("ppo", "qfl/Scheduling-v0", "tiny")
+    assert general["num_envs"] != tiny["num_envs"]
+    assert general["algorithm"]["gamma"] == tiny["algorithm"]["gamma"]
+    assert tiny["policy_kwargs"]["hidden"] == general["policy_kwargs"]["hidden"]
+    assert algorithms() == ["ppo"]
+
+
+def test_an_unknown_agent_is_refused_with_the_known_ones():
+    with pytest.raises(UnknownNameError, match="known: ppo"):
+        plan_training("popo", "qfl/Scheduling-v0", "tiny", {})
+
+
+def test_a_folder_without_a_finished_run_is_refused(tmp_path):
+    with pytest.raises(ModelFileError, match="no finished training run"):
+        read_plan(tmp_path)

@@ -1,0 +1,1 @@
+"""What the simulators cost, measured on the machine at hand."""

@@ -1,0 +1,176 @@
+"""The command line ``qfl``: what may be typed; :mod:`train.commands` does the work."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from qfl_envs.errors import QflError
+
+EXIT_WRONG_INPUT, EXIT_INTERRUPTED = 2, 130
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Leave with the exit code of wrong input."""
+        self.exit(EXIT_WRONG_INPUT, f"{self.prog}: error: {message}; see {self.prog} --help\n")
+
+
+class Help(argparse.HelpFormatter):
+    """Help with the defaults that say something."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        silent = action.default in (None, False, {}, argparse.SUPPRESS)
+        return action.help if silent else f"{action.help} (default: %(default)s)"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+        arguments: Words after ``qfl``; None for those of the process.
+
+    Returns:
+        0, 2 for wrong input, or 130 if interrupted.
+    """
+    options = _parser().parse_args(arguments)
+    from train import commands
+
+    try:
+        getattr(commands, options.command.replace("-", "_"))(options)
+    except QflError as error:
+        print(f"qfl {options.command}: error: {error}", file=sys.stderr)
+        return EXIT_WRONG_INPUT
+    except KeyboardInterrupt:
+        print(f"qfl {options.command}: interrupted", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # the reader, e.g. head, has seen enough; do not let the interpreter complain when it flushes
+        sys.stdout = open("/dev/null", "w")  # noqa: SIM115
+    return 0
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        prog="qfl",
+        description="Quantum federated learning over a wireless network: environments, competitors, leaderboard.",
+        epilog="qfl COMMAND --help explains a command. Start with: qfl leaderboard --quick",
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def add(name: str, text: str) -> Parser:
+        command: Parser = commands.add_parser(name, help=text, description=text, formatter_class=Help)
+        return command
+
+    envs = add("envs", "List the environments, or print how a preset is calibrated.")
+    envs.add_argument("--describe", metavar="PRESET", help="histograms of times, batteries, links and accuracy")
+    envs.add_argument("--episodes", type=_positive, default=4, help="episodes behind the histograms")
+    _add_overrides(envs)
+    _add_json(envs)
+
+    _add_json(add("competitors", "List the competitors."))
+
+    training = add("train", "Train an agent; writes a model, its plan and TensorBoard events.")
+    training.add_argument("--agent", default="ppo", help="who is trained")
+    training.add_argument("--env", default="qfl/Scheduling-v0", metavar="ID", help="environment")
+    training.add_argument("--steps", type=_positive, help="environment steps; the shipped budget if not given")
+    training.add_argument("--seed", type=_natural, default=0, help="seed of network, exploration and instances")
+    _add_scenario(training)
+    _add_folder(training)
+
+    evaluate = add("evaluate", "Play episodes with one competitor, or with a trained model.")
+    who = evaluate.add_mutually_exclusive_group(required=True)
+    who.add_argument("--model", type=Path, metavar="FOLDER", help="folder that qfl train wrote")
+    who.add_argument("--competitor", metavar="NAME", help="a competitor that needs no training")
+    evaluate.add_argument("--env", metavar="ID", help="environment; that of the model if not given")
+    evaluate.add_argument("--seeds", type=_positive, default=10, help="episodes, on seeds 0, 1, ...")
+    evaluate.add_argument("--split", default="test", help="train, val or test instances")
+    _add_scenario(evaluate, "that of the model, or small, if not given", None)
+    _add_json(evaluate)
+
+    board = add("leaderboard", "Train and play all competitors on the same instances; goes on where it was stopped.")
+    board.add_argument("--quick", action="store_true", help="the quick training budget and 10 seeds")
+    board.add_argument("--env", action="append", metavar="ID", help="environment, may be repeated; all if not given")
+    board.add_argument(
+        "--competitor", action="append", metavar="NAME", help="competitor, may be repeated; all if not given"
+    )
+    board.add_argument("--seeds", type=_positive, help="test seeds; 10 with --quick, else 30")
+    board.add_argument("--steps", type=_positive, help="training steps of each agent; shipped budgets if not given")
+    board.add_argument("--training-seed", type=_natural, default=0, help="seed of the training")
+    board.add_argument("--workers", type=_positive, help="processes; one per processor core if not given")
+    _add_scenario(board)
+    _add_folder(board)
+
+    render = add("render", "Play an episode and draw it as an animation, a picture, text or in a window.")
+    render.add_argument("--env", metavar="ID", help="environment; qfl/Scheduling-v0, or that of the model")
+    render.add_argument("--competitor", default="round-robin", metavar="NAME", help="who plays")
+    render.add_argument("--model", type=Path, metavar="FOLDER", help="let a trained model play")
+    render.add_argument("--seed", type=_natural, default=0, help="seed of the test instance")
+    render.add_argument("--rounds", type=_positive, help="rounds to draw; the whole episode if not given")
+    render.add_argument("--out", type=Path, metavar="FILE", help=".gif for all rounds, .png for the last; else text")
+    render.add_argument("--human", action="store_true", help="show a window instead")
+    _add_scenario(render, "that of the model, or small, if not given", None)
+
+    benchmark = add("benchmark", "Measure speed and memory on this machine, as ratios taken in one run.")
+    benchmark.add_argument("subject", choices=("circuits", "envs", "scaling", "memory"), help="what is measured")
+    _add_json(benchmark)
+    return parser
+
+
+def _add_scenario(parser: Parser, absent: str = "", default: str | None = "small") -> None:
+    parser.add_argument("--preset", default=default, help="scenario to start from" + (f"; {absent}" if absent else ""))
+    _add_overrides(parser)
+
+
+def _add_overrides(parser: Parser) -> None:
+    parser.add_argument(
+        "--set",
+        type=_json_object,
+        default={},
+        metavar="JSON",
+        dest="arguments",
+        help="""arguments of the environment, e.g. '{"num_devices": 10, "radio": {"num_subchannels": 4}}'""",
+    )
+
+
+def _add_folder(parser: Parser) -> None:
+    parser.add_argument("--out", type=Path, default=Path("runs"), metavar="FOLDER", help="where run folders lie")
+    parser.add_argument("--name", help="name of the run folder; made from the settings if not given")
+
+
+def _add_json(parser: Parser) -> None:
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+
+
+def _natural(text: str) -> int:
+    return _integer(text, 0)
+
+
+def _positive(text: str) -> int:
+    return _integer(text, 1)
+
+
+def _integer(text: str, least: int) -> int:
+    try:
+        number = int(text)
+    except ValueError:
+        number = least - 1
+    if number < least:
+        raise argparse.ArgumentTypeError(f"{text!r} is not allowed; allowed: a whole number of at least {least}")
+    return number
+
+
+def _json_object(text: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no JSON ({error})") from error
+    if not isinstance(value, dict):
+        raise argparse.ArgumentTypeError(f"{text!r} is not allowed; allowed: a JSON object")
+    return value

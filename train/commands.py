@@ -1,0 +1,224 @@
+"""What each command of ``qfl`` does; options are those of :mod:`train.cli`."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from argparse import Namespace
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from qfl_envs.errors import InvalidValueError
+from qfl_envs.fields import reject_unknown
+from qfl_envs.registration import ENVIRONMENTS
+
+RESERVED = {"scenario": "--preset", "split": "the command", "render_mode": "the command"}
+"""Arguments of an environment that ``--set`` may not hold, and what sets them."""
+QUICK_SEEDS, FULL_SEEDS = 10, 30
+
+
+def envs(options: Namespace) -> None:
+    """List the environments, or describe a preset."""
+    import gymnasium as gym
+
+    if options.describe is not None:
+        from train.describe import describe
+
+        calibration = describe(options.describe, _checked(options.arguments), options.episodes)
+        print(json.dumps(calibration.to_dict(), indent=2) if options.json else calibration.text())
+        return
+    rows = []
+    for env_id in ENVIRONMENTS:
+        env = gym.make(env_id, disable_env_checker=True, **_checked(options.arguments)).unwrapped
+        summary = (type(env).__doc__ or "").strip().splitlines()[0]
+        rows.append({"id": env_id, "action_space": type(env.action_space).__name__, "summary": summary})
+    _print_rows(rows, options.json)
+
+
+def competitors(options: Namespace) -> None:
+    """List the competitors."""
+    from qfl_envs.competitor import Competitor
+    from train import competitors as known
+
+    rows = []
+    for name in known.names():
+        trained = known.is_trained(name)
+        of = Competitor if trained else type(known.make(name))
+        summary = "trained with: qfl train" if trained else (of.__doc__ or "").strip().splitlines()[0]
+        rows.append(
+            {
+                "name": name,
+                "kind": of.kind,
+                "environments": ", ".join(env_id for env_id in ENVIRONMENTS if known.supports(name, env_id)),
+                "summary": summary,
+            }
+        )
+    _print_rows(rows, options.json)
+
+
+def train(options: Namespace) -> None:
+    """Train an agent."""
+    from train.progress import progress_bar
+    from train.runs import make_writable
+    from train.training import MODEL_FILE, plan_training
+    from train.training import train as run_training
+
+    plan = plan_training(
+        options.agent,
+        _known_env(options.env),
+        options.preset,
+        _checked(options.arguments),
+        options.steps,
+        options.seed,
+    )
+    # a wrong preset or argument must not leave a folder behind
+    _make_env(plan.env_id, "train", {"scenario": plan.preset, **plan.arguments}).close()
+    folder = options.out / (options.name or f"{_short(plan.env_id)}-{plan.agent}-{plan.preset}-seed{plan.seed}")
+    if (folder / MODEL_FILE).exists():
+        raise InvalidValueError("run folder", str(folder), "one without a finished model; choose another --name")
+    make_writable(folder)
+    with progress_bar(plan.steps, "step") as bar:
+        run_training(plan, folder, lambda steps: bar.update(min(steps, plan.steps) - bar.n) and None)
+    print(f"model: {folder / MODEL_FILE}")
+    print(f"curves: tensorboard --logdir {folder}")
+    print(f"evaluate it with: qfl evaluate --model {folder}")
+
+
+def evaluate(options: Namespace) -> None:
+    """Play some episodes."""
+    from train import table
+    from train.evaluation import play
+    from train.progress import progress_bar
+
+    env_id, environment, competitor = _player(options)
+    env = _make_env(env_id, options.split, environment)
+    episodes = []
+    with progress_bar(options.seeds, "episode") as bar:
+        for seed in range(options.seeds):
+            episodes.append(play(env, competitor, seed))
+            bar.update()
+    if options.json:
+        print(json.dumps([episode.to_row() for episode in episodes]))
+    else:
+        print(f"{env_id}, {options.seeds} episodes of split {options.split!r}")
+        print(table.render(table.rows(episodes), "simple"))
+        print("\n" + table.LEGEND)
+
+
+def leaderboard(options: Namespace) -> None:
+    """Let all compete."""
+    from train import competitors as known
+    from train.leaderboard import Matrix, publish, run
+    from train.runs import RunFolder
+
+    environments = tuple(options.env or ENVIRONMENTS)
+    reject_unknown(environments, ENVIRONMENTS, "environment")
+    names = tuple(options.competitor or known.names())
+    reject_unknown(names, known.names(), "competitor")
+    matrix = Matrix(
+        environments=environments,
+        competitors=names,
+        preset=options.preset,
+        arguments=_checked(options.arguments),
+        seeds=options.seeds or (QUICK_SEEDS if options.quick else FULL_SEEDS),
+        quick=options.quick,
+        steps=options.steps,
+        training_seed=options.training_seed,
+    )
+    folder = RunFolder(
+        options.out / (options.name or f"{'quick' if options.quick else 'full'}-{options.preset}"), matrix.config()
+    )
+    episodes = run(matrix, folder, options.workers or len(os.sched_getaffinity(0)), _say)
+    print("\n" + publish(matrix, episodes, folder.path))
+    print(
+        f"\nwritten: {folder.path}/leaderboard.md, leaderboard.png, results.jsonl, config.json; models/ has the agents"
+    )
+
+
+def render(options: Namespace) -> None:
+    """Draw an episode."""
+    from train.animation import WRITERS, draw_episode
+
+    if options.out is not None and options.out.suffix not in WRITERS:
+        raise InvalidValueError("--out", str(options.out), "a file that ends in " + " or ".join(WRITERS))
+    if options.out is not None and options.human:
+        raise InvalidValueError("--out", str(options.out), "nothing beside --human, which writes no file")
+    mode = "human" if options.human else "ansi" if options.out is None else "rgb_array"
+    env_id, environment, competitor = _player(options)
+    env = _make_env(env_id, "test", environment, render_mode=mode)
+    frames = draw_episode(env, competitor, options.seed, options.rounds)
+    if mode == "ansi":
+        for frame in frames:
+            print(frame, end="\n\n")
+    elif mode == "rgb_array":
+        WRITERS[options.out.suffix](options.out, frames)
+        print(f"written: {options.out}")
+    else:
+        for _ in frames:
+            pass
+
+
+def benchmark(options: Namespace) -> None:
+    """Measure."""
+    from train.benchmarks import circuits, environments, scaling
+
+    measure = {
+        "circuits": circuits.measure,
+        "envs": environments.measure,
+        "scaling": scaling.measure_devices,
+        "memory": scaling.measure_memory,
+    }[options.subject]
+    _print_rows(measure(), options.json)
+
+
+def _player(options: Namespace) -> tuple[str, dict[str, Any], Any]:
+    """Environment, its arguments, and the competitor that the options name."""
+    from train import competitors as known
+
+    arguments = _checked(options.arguments)
+    if options.model is None:
+        env_id, competitor = _known_env(options.env or "qfl/Scheduling-v0"), known.make(options.competitor)
+        competitor.require(env_id)
+        return env_id, {"scenario": options.preset or "small", **arguments}, competitor
+    from train.trained import TrainedModel
+
+    trained = TrainedModel(options.model)
+    env_id = _known_env(options.env or trained.plan.env_id)
+    trained.require(env_id)
+    return env_id, {"scenario": options.preset or trained.plan.preset, **trained.plan.arguments, **arguments}, trained
+
+
+def _make_env(env_id: str, split: str, environment: Mapping[str, Any], **keywords: Any) -> Any:
+    from train.evaluation import make_env
+
+    return make_env(env_id, split, environment, **keywords)
+
+
+def _known_env(env_id: str) -> str:
+    reject_unknown([env_id], ENVIRONMENTS, "environment")
+    return env_id
+
+
+def _checked(arguments: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of ``--set``, without those that are set elsewhere."""
+    for name in arguments.keys() & RESERVED.keys():
+        raise InvalidValueError(f"--set {name}", arguments[name], f"nothing; it is set by {RESERVED[name]}")
+    return arguments
+
+
+def _short(env_id: str) -> str:
+    return env_id.split("/")[-1]
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr)
+
+
+def _print_rows(rows: Sequence[Mapping[str, Any]], as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(rows, indent=2))
+        return
+    from tabulate import tabulate
+
+    print(tabulate(rows, headers="keys", floatfmt=".4g"))

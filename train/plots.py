@@ -1,0 +1,55 @@
+"""Pictures of a competition."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from train.evaluation import Episode
+
+GRID_POINTS = 200
+
+
+def accuracy_over_time(episodes: Mapping[str, Sequence[Episode]], target: float, path: Path) -> None:
+    """Held-out accuracy against simulated time: median and middle half of the seeds, one panel an environment.
+
+    An episode that has ended keeps its last accuracy.
+
+    Args:
+        episodes: Those of each environment.
+        target: Accuracy that ends an episode.
+        path: PNG to write.
+    """
+    names = sorted({episode.competitor for played in episodes.values() for episode in played})
+    colours = {name: colormaps["tab20" if len(names) > 10 else "tab10"](index) for index, name in enumerate(names)}
+    figure = Figure(figsize=(6.4 * len(episodes), 4.8), dpi=120, layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = figure.subplots(1, len(episodes), squeeze=False, sharey=True)[0]
+    for axes, (env_id, played) in zip(panels, episodes.items(), strict=True):
+        times = np.linspace(0.0, max(episode.simulated_s for episode in played), GRID_POINTS)
+        for name in names:
+            curves = [_held(episode, times) for episode in played if episode.competitor == name]
+            if not curves:
+                continue
+            low, middle, high = np.percentile(curves, [25, 50, 75], axis=0)
+            axes.plot(times, middle, label=name, linewidth=1.6, color=colours[name])
+            axes.fill_between(times, low, high, color=colours[name], alpha=0.12, linewidth=0)
+        axes.axhline(target, color="#666666", linewidth=1, linestyle=":")
+        axes.set_title(env_id)
+        axes.set_xlabel("simulated time (s)")
+        axes.set_ylim(0, 1)
+        axes.grid(alpha=0.25)
+        axes.legend(fontsize=8, loc="lower right")
+    panels[0].set_ylabel("held-out accuracy, median and middle half of the seeds")
+    figure.savefig(path)
+
+
+def _held(episode: Episode, times: np.ndarray) -> np.ndarray:
+    """Accuracy of an episode at given times: that of the last round that had ended."""
+    ends, accuracies = np.array(episode.curve).T
+    return np.asarray(accuracies[np.searchsorted(ends, times, side="right") - 1])
