@@ -15,7 +15,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from qfl_envs.envs.allocation import AllocationEnv
-from qfl_envs.envs.base import RESET_OPTIONS, FederatedEnv
+from qfl_envs.envs.base import RESET_OPTIONS, FederatedEnv, checked_action
 from qfl_envs.envs.instances import draw_instance, instance_generator
 from qfl_envs.envs.scheduling import SchedulingEnv
 from qfl_envs.errors import InvalidValueError
@@ -62,6 +62,8 @@ class FederatedVectorEnv(VectorEnv[dict[str, np.ndarray], np.ndarray, np.ndarray
             self.autoreset_mode = AutoresetMode(autoreset_mode)
         except ValueError as error:
             raise InvalidValueError("autoreset_mode", autoreset_mode, [mode.value for mode in AutoresetMode]) from error
+        if max_episode_steps is not None and (not isinstance(max_episode_steps, int) or max_episode_steps < 1):
+            raise InvalidValueError("max_episode_steps", max_episode_steps, "null or a whole number of at least 1")
         self.template = self.env_class(**arguments)
         self.num_envs = num_envs
         self.task, self.scenario = self.template.task, self.template.scenario
@@ -100,6 +102,8 @@ class FederatedVectorEnv(VectorEnv[dict[str, np.ndarray], np.ndarray, np.ndarray
         instances = options.get("instance")
         if not isinstance(instances, Sequence | np.ndarray):
             instances = [instances] * self.num_envs
+        if len(instances) != self.num_envs:
+            raise InvalidValueError("number of instances", len(instances), f"one, or {self.num_envs}, one per row")
         row_seeds = self._row_seeds(seed)
         for row in rows.tolist():
             row_seed = row_seeds[row]
@@ -150,6 +154,8 @@ class FederatedVectorEnv(VectorEnv[dict[str, np.ndarray], np.ndarray, np.ndarray
         """What the scalar environments of all rows would answer."""
         if name == "action_masks":
             return tuple(self.action_masks())
+        if name == "np_random_seed":
+            return self.np_random_seed
         if name == "instance":
             return tuple(int(instance) for instance in self._instances)
         value = getattr(self.template, name)
@@ -213,7 +219,7 @@ class FederatedVectorEnv(VectorEnv[dict[str, np.ndarray], np.ndarray, np.ndarray
             return [int(seed) + row for row in range(self.num_envs)]
         if len(seed) != self.num_envs:
             raise InvalidValueError("number of seeds", len(seed), f"{self.num_envs}, one per row")
-        return seed
+        return [None if row_seed is None else int(row_seed) for row_seed in seed]
 
     def _checked_mask(self, mask: Any) -> np.ndarray:
         if mask is None:
@@ -224,14 +230,7 @@ class FederatedVectorEnv(VectorEnv[dict[str, np.ndarray], np.ndarray, np.ndarray
         return np.asarray(mask)
 
     def _checked_actions(self, actions: Any) -> np.ndarray:
-        array = np.asarray(actions)
-        if array.dtype.kind == "f" and self.action_space.dtype is not None:
-            array = array.astype(self.action_space.dtype) if self.action_space.dtype.kind == "f" else array
-        if not self.action_space.contains(array):
-            raise InvalidValueError(
-                "actions", f"an array of {array.dtype} and shape {array.shape}", str(self.action_space)
-            )
-        return array
+        return checked_action(self.action_space, actions, f"{type(actions).__name__} of {np.size(actions)} numbers")
 
 
 def _masked(info: Mapping[str, Any], rows: np.ndarray) -> Info:

@@ -192,15 +192,14 @@ class AllocationEnv(FederatedEnv):
     | Term       | Weight | Value in a round                                                                 |
     |------------|--------|----------------------------------------------------------------------------------|
     | `progress` | 1      | rise of the best accuracy so far, up to the target, as a share of the target     |
-    | `target`   | 1      | -1 if the episode ends in this round without the target accuracy, else 0         |
-    | `time`     | 2      | -`round_s` as a share of the longest possible episode, `deadline_s * max_rounds` |
-    | `energy`   | 0.2    | -`energy_j` as a share of the energy that all devices stored at the start        |
+    | `time`     | 4      | -`round_s` as a share of the longest possible episode, `deadline_s * max_rounds` |
+    | `energy`   | 0.5    | -`energy_j` as a share of the energy that all devices stored at the start        |
     | `sum_rate` | 0      | shortfall of the sum-rate (below), as a share of `max_rounds`                    |
 
     Over an episode `progress` adds up to the share of the way to the target that the best model made, `time` to minus
     the share of the longest episode's simulated time that was used, `energy` to minus the share of the stored energy.
-    So among policies that reach the target on one instance the return ranks by simulated seconds and joules, weighed
-    like this.
+    The last round of an episode that misses the target is charged with all time that was left, so that giving up early
+    saves none. So the return ranks policies by simulated seconds and joules to the target, weighed like this.
 
     The shortfall is `sum_rate_bps / best - 1`, where `best` is the sum-rate if on each sub-channel of each cell the
     best device of the cell transmitted alone, at full power and without interference; it is -1 when nobody transmits.
@@ -210,7 +209,7 @@ class AllocationEnv(FederatedEnv):
     ```python
     >>> import gymnasium as gym
     >>> import qfl_envs
-    >>> weights = {"progress": 0, "target": 0, "time": 0, "energy": 0, "sum_rate": 1}
+    >>> weights = {"progress": 0, "time": 0, "energy": 0, "sum_rate": 1}
     >>> env = gym.make("qfl/Allocation-v0", reward_weights=weights, learning={"model": "none"})
 
     ```
@@ -231,7 +230,7 @@ class AllocationEnv(FederatedEnv):
     2. Termination: the charge of every device is down to its reserve.
     3. Truncation: `max_rounds` rounds are played.
 
-    `max_episode_steps` of `gymnasium.make` can truncate earlier; such an end does not enter the term `target`.
+    `max_episode_steps` of `gymnasium.make` can truncate earlier; such an end is not charged with the time left.
 
     ## Arguments
 
@@ -256,7 +255,7 @@ class AllocationEnv(FederatedEnv):
     >>> observation, info = env.reset(seed=0)
     >>> observation, reward, terminated, truncated, info = env.step([1, 0, 2, 3, 0, 3])
     >>> sorted(info["reward_terms"])
-    ['energy', 'progress', 'sum_rate', 'target', 'time']
+    ['energy', 'progress', 'sum_rate', 'time']
 
     ```
 

@@ -104,7 +104,9 @@ class FederatedEnv(gym.Env[dict[str, np.ndarray], Any]):
 
         Raises:
             InvalidValueError: For an action outside the action space.
+            gymnasium.error.ResetNeeded: Before the first reset.
         """
+        self._require_reset()
         decision = self.task.decide(self.system, self._checked(action)[None])
         report = self.system.step(decision)
         outcome = self.task.judge(self.system, report)
@@ -121,6 +123,7 @@ class FederatedEnv(gym.Env[dict[str, np.ndarray], Any]):
 
     def action_masks(self) -> np.ndarray:
         """Flat bool mask of the open choices, in the order that sb3-contrib's MaskablePPO reads."""
+        self._require_reset()
         return self.task.action_masks(self.system)[0]
 
     def view(self, observation: Mapping[str, np.ndarray]) -> NetworkView:
@@ -171,17 +174,16 @@ class FederatedEnv(gym.Env[dict[str, np.ndarray], Any]):
         """Everything but the window."""
         return {**self.__dict__, "_window": None}
 
+    def _require_reset(self) -> None:
+        if self.instance is None:
+            raise gym.error.ResetNeeded("call reset() before step() or action_masks()")
+
     def _observation(self) -> dict[str, np.ndarray]:
         return {name: value[0] for name, value in self.task.observe(self.system).items()}
 
     def _checked(self, action: Any) -> np.ndarray:
-        """The action as an array, if it is in the action space."""
-        array = np.asarray(action)
-        if isinstance(self.action_space, gym.spaces.Box) and array.dtype.kind == "f":
-            array = array.astype(self.action_space.dtype)
-        if not self.action_space.contains(array):
-            raise InvalidValueError("action", _shortened(action), str(self.action_space))
-        return array
+        """The action as an array of the action space's type, if it is in it."""
+        return checked_action(self.action_space, action, _shortened(action))
 
     def _record(self, report: RoundReport | None) -> None:
         """Remember what the next picture shows; in the mode of a window, show it."""
@@ -195,6 +197,28 @@ class FederatedEnv(gym.Env[dict[str, np.ndarray], Any]):
             self._recording.add(self.system.state, report)
         if self.render_mode == "human":
             self.render()
+
+
+def checked_action(space: gym.Space[Any], action: Any, shown: str) -> np.ndarray:
+    """An action as an array of the space's type.
+
+    Args:
+        space: Where it must lie.
+        action: Any value.
+        shown: How an error shows it.
+
+    Raises:
+        InvalidValueError: For an action outside the space.
+    """
+    try:
+        array = np.asarray(action)
+    except ValueError as error:  # rows of different lengths
+        raise InvalidValueError("action", shown, str(space)) from error
+    if space.dtype is not None and space.dtype.kind == array.dtype.kind == "f":
+        array = array.astype(space.dtype)
+    if array.dtype.kind not in "biuf" or not space.contains(array):
+        raise InvalidValueError("action", shown, str(space))
+    return array.astype(space.dtype)
 
 
 def _first(batch: Mapping[str, Any]) -> dict[str, Any]:

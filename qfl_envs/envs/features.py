@@ -80,6 +80,9 @@ def common_features(scenario: Scenario, gains: int) -> dict[str, Feature]:
         float(devices.step_seconds(scenario, np.array(hz * idle), np.array(shot_s), np.array(1 - idle)))
         for hz, shot_s, idle in ((fleet.cpu_hz[1], fleet.shot_s[0], 1.0), (fleet.cpu_hz[0], fleet.shot_s[1], 0.1))
     )
+    # a step that takes no time needs bounds to be scaled by too
+    fastest = max(fastest, 1e-12)
+    slowest = max(slowest, 2 * fastest)
     most_samples = capacity(scenario.learning, DATASETS[scenario.learning.dataset].train_samples, n)
     features = (
         Feature("gain", n * gains, *GAIN_DB, "db"),

@@ -27,7 +27,7 @@ class SchedulingTask(Task):
     ) -> None:
         """Prepare the task; see :class:`SchedulingEnv`."""
         super().__init__(scenario, reward_weights)
-        choices = list(local_step_choices)
+        choices = list(local_step_choices) if isinstance(local_step_choices, Sequence) else []
         if not choices or any(isinstance(c, bool) or not isinstance(c, int) or c < 1 for c in choices):
             raise InvalidValueError("local_step_choices", local_step_choices, "whole numbers of at least 1")
         self.local_steps = np.array([0, *choices])
@@ -163,14 +163,13 @@ class SchedulingEnv(FederatedEnv):
     | Term       | Weight | Value in a round                                                                 |
     |------------|--------|----------------------------------------------------------------------------------|
     | `progress` | 1      | rise of the best accuracy so far, up to the target, as a share of the target     |
-    | `target`   | 1      | -1 if the episode ends in this round without the target accuracy, else 0         |
-    | `time`     | 2      | -`round_s` as a share of the longest possible episode, `deadline_s * max_rounds` |
-    | `energy`   | 0.2    | -`energy_j` as a share of the energy that all devices stored at the start        |
+    | `time`     | 4      | -`round_s` as a share of the longest possible episode, `deadline_s * max_rounds` |
+    | `energy`   | 0.5    | -`energy_j` as a share of the energy that all devices stored at the start        |
 
     Over an episode `progress` adds up to the share of the way to the target that the best model made, `time` to minus
     the share of the longest episode's simulated time that was used, `energy` to minus the share of the stored energy.
-    So among policies that reach the target on one instance the return ranks by simulated seconds and joules, weighed
-    like this.
+    The last round of an episode that misses the target is charged with all time that was left, so that giving up early
+    saves none. So the return ranks policies by simulated seconds and joules to the target, weighed like this.
 
     ## Starting State
 
@@ -188,7 +187,7 @@ class SchedulingEnv(FederatedEnv):
     2. Termination: the charge of every device is down to its reserve.
     3. Truncation: `max_rounds` rounds are played.
 
-    `max_episode_steps` of `gymnasium.make` can truncate earlier; such an end does not enter the term `target`.
+    `max_episode_steps` of `gymnasium.make` can truncate earlier; such an end is not charged with the time left.
 
     ## Arguments
 
@@ -214,7 +213,7 @@ class SchedulingEnv(FederatedEnv):
     >>> observation, info = env.reset(seed=0)
     >>> observation, reward, terminated, truncated, info = env.step([1, 0, 3, 0])
     >>> sorted(info["reward_terms"])
-    ['energy', 'progress', 'target', 'time']
+    ['energy', 'progress', 'time']
 
     ```
 

@@ -47,7 +47,7 @@ class Task:
         time_share: Whether devices on one sub-channel take turns.
     """
 
-    default_weights: ClassVar[Mapping[str, float]] = {"progress": 1.0, "target": 1.0, "time": 2.0, "energy": 0.2}
+    default_weights: ClassVar[Mapping[str, float]] = {"progress": 1.0, "time": 4.0, "energy": 0.5}
     """Reward terms of every task, with the weights that rank policies by time and energy to the target accuracy."""
     gain_per_subchannel: ClassVar[bool] = False
     """Whether the observation has the gain of every sub-channel, or its mean over sub-channels."""
@@ -67,6 +67,8 @@ class Task:
         """
         self.scenario = scenario
         self.weights = dict(self.default_weights)
+        if reward_weights is not None and not isinstance(reward_weights, Mapping):
+            raise InvalidValueError("reward_weights", reward_weights, "an object of reward terms and their weights")
         reject_unknown(reward_weights or {}, self.weights, "reward term")
         for name, weight in (reward_weights or {}).items():
             if isinstance(weight, bool) or not isinstance(weight, int | float) or not np.isfinite(weight):
@@ -187,16 +189,17 @@ class Task:
     def reward_terms(self, system: FederatedSystem, report: RoundReport, failed: np.ndarray) -> dict[str, np.ndarray]:
         """Each term of the reward, (E), unweighted.
 
-        ``progress`` adds up to the share of the way to the target accuracy that the best model made, ``target`` is -1 where the
-        episode ends without having reached it, ``time`` adds up to minus the share of the longest possible episode that
-        was used, ``energy`` to minus the share of the fleet's stored energy.
+        ``progress`` adds up to the share of the way to the target accuracy that the best model made, ``time`` to minus
+        the share of the longest possible episode that was used, ``energy`` to minus the share of the stored energy.
+        An episode that ends without the target has used all of the time, so that giving up early saves none.
         """
         scenario, target = self.scenario, max(self.scenario.target_accuracy, 1e-9)
         best, before = report.best_accuracy, report.best_accuracy - report.best_accuracy_gain
+        longest_s = scenario.deadline_s * scenario.max_rounds
+        unused_s = np.where(failed, np.maximum(longest_s - system.state.elapsed_s, 0.0), 0.0)
         stored_j = np.maximum(system.state.full_battery_j.sum(-1), 1e-9)
         return {
             "progress": (np.minimum(best, target) - np.minimum(before, target)) / target,
-            "target": -failed.astype(float),
-            "time": -report.round_s / (scenario.deadline_s * scenario.max_rounds),
+            "time": -(report.round_s + unused_s) / longest_s,
             "energy": -report.energy_j / stored_j,
         }

@@ -401,7 +401,7 @@ class FederatedSystem:
             repaired=work.repaired,
             bits_sent=work.bits_sent,
             accuracy=state.accuracy.copy(),
-            best_accuracy=state.best_accuracy,
+            best_accuracy=state.best_accuracy.copy(),
             best_accuracy_gain=state.best_accuracy - work.best_before,
             loss=state.loss.copy(),
             device_loss=state.device_loss.copy(),

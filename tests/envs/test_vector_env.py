@@ -183,7 +183,7 @@ def test_the_same_step_mode_hands_over_the_last_observation_beside_the_first_of_
         assert native.call("view", last)[row].round_index == 2
         first = {name: value[row] for name, value in observations.items()}
         assert native.call("view", first)[row].round_index == 0
-    assert infos["final_info"]["reward_terms"]["target"].tolist() == [-1.0] * NUM_ENVS
+    assert (infos["final_info"]["elapsed_s"] > 0).all()
 
 
 @every_env
@@ -306,5 +306,5 @@ def test_a_wrong_reset_is_refused(env_id, arguments, kind, word):
 def test_actions_outside_the_space_are_refused(env_id, wrong):
     native, _ = make_pair(env_id, AutoresetMode.NEXT_STEP, learning={"model": "none"})
     native.reset(seed=0)
-    with pytest.raises(InvalidValueError, match="actions"):
+    with pytest.raises(InvalidValueError, match="action is"):
         native.step(wrong(native.action_space.shape))

@@ -6,15 +6,18 @@ import pickle
 
 import numpy as np
 import pytest
+import torch
 
 from qfl_envs.scenario import Scenario
 from qfl_envs.system.decision import Decision, deal_subchannels
 from qfl_envs.system.federation import fairness
+from qfl_envs.system.learning.data import load_dataset
 from qfl_envs.system.report import RoundReport
 
-LEARNED = ("accuracy", "accuracy_gain", "loss", "device_loss", "fairness")
+LEARNED = ("accuracy", "best_accuracy", "best_accuracy_gain", "loss", "device_loss", "fairness")
 LEARNED_STATE = (
-    "parameters", "first_moment", "second_moment", "accuracy", "loss", "device_loss", "device_accuracy", "reported_loss"
+    "parameters", "first_moment", "second_moment", "accuracy", "best_accuracy", "loss", "device_loss",
+    "device_accuracy", "reported_loss",
 )  # fmt: skip
 PATIENT = {"deadline_s": 1e6}
 RELIABLE = {"link_drop": 0.0, "waterfall": 0.0}
@@ -417,9 +420,11 @@ def test_a_round_in_which_nothing_arrives_leaves_the_model_as_it_is(begin):
 
 def test_only_systems_whose_server_hears_something_change_their_model(begin):
     system = begin(tiny(**PATIENT, radio=RELIABLE), seeds=(0, 1))
-    before = system.state.parameters.copy()
+    system.step(everybody(system))  # after a first update the server's Adam has momentum, which must rest as well
+    before = system.state.copy()
     system.step(Decision(np.array([[True] * 6, [False] * 6])))
-    assert (system.state.parameters != before).any(-1).tolist() == [True, False]
+    for name in ("parameters", "first_moment", "second_moment"):
+        assert (getattr(system.state, name) != getattr(before, name)).any(-1).tolist() == [True, False]
 
 
 def test_only_systems_whose_server_hears_something_count_an_update(begin):
@@ -428,11 +433,25 @@ def test_only_systems_whose_server_hears_something_count_an_update(begin):
     assert system.state.updates.tolist() == [1, 0]
 
 
-def test_the_report_says_how_much_accuracy_the_round_gained(begin):
+def accuracies(begin):
+    """Accuracy at the start, and the reports of some rounds in which it rises and falls."""
     system = begin(tiny())
-    before = system.state.accuracy.copy()
-    report = system.step(everybody(system))
-    np.testing.assert_allclose(report.accuracy_gain, report.accuracy - before)
+    start = system.state.accuracy.item()
+    reports = [system.step(everybody(system)) for _ in range(6)]
+    assert (np.diff([start, *(report.accuracy.item() for report in reports)]) < 0).any()
+    return start, reports
+
+
+def test_the_best_accuracy_is_the_highest_of_the_episode(begin):
+    start, reports = accuracies(begin)
+    expected = np.maximum.accumulate([start, *(report.accuracy.item() for report in reports)])[1:]
+    np.testing.assert_array_equal([report.best_accuracy.item() for report in reports], expected)
+
+
+def test_the_report_says_how_much_a_round_raised_the_best_accuracy(begin):
+    start, reports = accuracies(begin)
+    best = [start, *(report.best_accuracy.item() for report in reports)]
+    np.testing.assert_allclose([report.best_accuracy_gain.item() for report in reports], np.diff(best))
 
 
 def test_the_age_of_a_device_counts_the_rounds_since_it_delivered(begin):
@@ -516,6 +535,30 @@ def test_training_with_finite_shots_does_not_depend_on_the_neighbours(begin):
     for system in (together, alone):
         system.step(everybody(system))
     np.testing.assert_allclose(together.state.parameters[1], alone.state.parameters[0], atol=1e-5)
+
+
+def loss_and_accuracy(system, features, labels):
+    """Of the global model of the first system on some samples."""
+    logits = system.learner.model.logits(torch.from_numpy(system.state.parameters), torch.from_numpy(features)[None])[0]
+    loss = torch.nn.functional.cross_entropy(logits, torch.from_numpy(labels)).item()
+    return loss, (logits.argmax(-1).numpy() == labels).mean()
+
+
+@pytest.mark.parametrize("samples", [4, 1000], ids=["first samples", "all samples"])
+def test_a_device_is_measured_on_its_own_data(begin, samples):
+    system = begin(tiny(learning={"device_eval_samples": samples}))
+    state, data = system.state, load_dataset("digits", 4)
+    for device in range(6):
+        held = state.sample_index[0, device, : min(samples, state.num_samples[0, device])]
+        expected = loss_and_accuracy(system, data.train_features[held], data.train_labels[held])
+        measured = state.device_loss[0, device], state.device_accuracy[0, device]
+        np.testing.assert_allclose(measured, expected, rtol=1e-5)
+
+
+def test_the_global_model_is_measured_on_held_out_data(begin):
+    system, data = begin(tiny(learning={"eval_samples": 60})), load_dataset("digits", 4)
+    expected = loss_and_accuracy(system, data.test_features[:60], data.test_labels[:60])
+    np.testing.assert_allclose((system.state.loss[0], system.state.accuracy[0]), expected, rtol=1e-5)
 
 
 # fairness

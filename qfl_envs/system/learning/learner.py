@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from qfl_envs.errors import InvalidValueError
 from qfl_envs.quantum.shots import Shots
 from qfl_envs.scenario import Scenario
 from qfl_envs.system.learning.data import load_dataset
@@ -25,6 +26,18 @@ class Evaluation:
     device_loss: np.ndarray
 
 
+def _torch_device(name: str) -> torch.device:
+    """A device of this machine.
+
+    Raises:
+        InvalidValueError: For any other.
+    """
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError) as error:  # a name that torch does not know; a build without CUDA
+        raise InvalidValueError("device", name, "a torch device of this machine, such as 'cpu'") from error
+
+
 class Learner:
     """Data and model of one scenario."""
 
@@ -37,10 +50,11 @@ class Learner:
 
         Raises:
             MissingDataError: If the data are not to be had.
+            InvalidValueError: For a torch device that this machine does not have.
         """
         self.learning, self.quantum = scenario.learning, scenario.quantum
         self.num_devices = scenario.num_devices
-        self.device = torch.device(device)
+        self.device = _torch_device(device)
         data = load_dataset(scenario.learning.dataset, scenario.num_features)
         self.model = Model(scenario)
         self.labels_on_host = data.train_labels

@@ -71,8 +71,9 @@ def _deal(learning: Learning, labels: np.ndarray, sizes: np.ndarray, rng: np.ran
 def _shards(per_device: int, labels: np.ndarray, sizes: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
     """Equal pieces of the samples sorted by label, some per device (McMahan et al. 2017)."""
     devices = len(sizes)
-    shards = np.array_split(np.argsort(labels, kind="stable"), devices * per_device)
-    owner = rng.permutation(devices * per_device).reshape(devices, per_device)
+    dealt = devices * per_device
+    shards = np.array_split(np.argsort(labels, kind="stable"), min(dealt, len(labels)))
+    owner = rng.permutation(dealt).reshape(devices, per_device) % len(shards)
     held = [rng.permutation(np.concatenate([shards[shard] for shard in own])) for own in owner]
     return [_consecutive(samples, sizes[device : device + 1])[0] for device, samples in enumerate(held)]
 
