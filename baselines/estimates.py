@@ -6,18 +6,13 @@ import numpy as np
 
 from qfl_envs.system.decision import deal_subchannels
 from qfl_envs.system.devices import wait_seconds
-from qfl_envs.system.network.radio import dbm_to_w, uplink
+from qfl_envs.system.network import radio
 from qfl_envs.view import NetworkView
 
 
 def alone_rate_bps(view: NetworkView) -> np.ndarray:
     """Rate (N, K) of each device alone on each sub-channel of its cell, at full power."""
-    own = np.take_along_axis(view.gain, view.serving_cell[:, None, None], axis=1)[:, 0]
-    snr = dbm_to_w(view.max_power_dbm) * own / view.noise_w
-    cap_db = view.scenario.radio.sinr_cap_db
-    if cap_db is not None:
-        snr = np.minimum(snr, 10 ** (cap_db / 10))
-    return view.subchannel_hz * np.log2(1 + snr)
+    return radio.alone_rate_bps(view.scenario.radio, view.gain, view.serving_cell)
 
 
 def compute_seconds(view: NetworkView) -> np.ndarray:
@@ -30,8 +25,8 @@ def compute_seconds(view: NetworkView) -> np.ndarray:
 def round_seconds(view: NetworkView, participate: np.ndarray) -> float:
     """Duration of a round with these participants (N), dealt over the sub-channels at full power, 0 for nobody."""
     subchannel = deal_subchannels(participate[None], view.serving_cell[None], view.gain[None])
-    power_w = np.full((1, len(participate)), dbm_to_w(view.max_power_dbm))
-    up = uplink(
+    power_w = np.full((1, len(participate)), radio.dbm_to_w(view.max_power_dbm))
+    up = radio.uplink(
         view.scenario.radio,
         view.gain[None],
         view.serving_cell[None],

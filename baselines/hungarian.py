@@ -55,7 +55,7 @@ def _solve_cell(
     candidates = [None] if len(gain) <= gain.shape[1] else range(gain.shape[1])
     best: tuple[float, np.ndarray, np.ndarray] | None = None
     for sacrificed in candidates:
-        open_columns = np.array([column for column in range(gain.shape[1]) if column != sacrificed])
+        open_columns = np.array([column for column in range(gain.shape[1]) if column != sacrificed], dtype=int)
         channel = np.full(len(gain), -1 if sacrificed is None else sacrificed)
         matched, columns = linear_sum_assignment(-rates[:, open_columns])
         channel[matched] = open_columns[columns]

@@ -18,28 +18,39 @@ from torch import Tensor, nn
 
 
 class DeviceFeatures(BaseFeaturesExtractor):
-    """Sorts a Dict observation by device: (batch, N * F) with F features per device, the context repeated for each."""
+    """Sorts a Dict observation by device: (batch, N * F) with F features per device.
 
-    def __init__(self, observation_space: spaces.Dict, num_devices: int) -> None:
+    Those are its own numbers, the rank of each among all devices, a name if there are any, and the context.
+    """
+
+    def __init__(self, observation_space: spaces.Dict, num_devices: int, num_names: int) -> None:
         """Find the entries that have a number per device.
 
         Args:
             observation_space: One-level Dict of vectors.
             num_devices: N; an entry whose length is a multiple of it belongs to the devices, any other to the context.
+            num_names: Device n is called n modulo this; 0 for no names.
         """
         lengths = {name: int(space.shape[0]) for name, space in observation_space.items() if space.shape}
         self.device_names = [name for name, length in lengths.items() if length % num_devices == 0]
         self.context_names = [name for name in lengths if name not in self.device_names]
         self.num_devices = num_devices
-        self.per_device = sum(lengths[name] // num_devices for name in self.device_names)
-        self.per_device += sum(lengths[name] for name in self.context_names)
+        self.per_device = 2 * sum(lengths[name] // num_devices for name in self.device_names)
+        self.per_device += num_names + sum(lengths[name] for name in self.context_names)
         super().__init__(observation_space, features_dim=num_devices * self.per_device)
+        names = torch.zeros(num_devices, num_names)
+        if num_names > 0:
+            names[torch.arange(num_devices), torch.arange(num_devices) % num_names] = 1.0
+        self.register_buffer("names", names)
 
     def forward(self, observations: dict[str, Tensor]) -> Tensor:
         """(batch, N * F)."""
-        own = [observations[name].unflatten(1, (self.num_devices, -1)) for name in self.device_names]
+        own = torch.cat([observations[name].unflatten(1, (self.num_devices, -1)) for name in self.device_names], dim=-1)
+        # where numbers are equal, the first device has the lower rank: no two devices are the same
+        rank = own.argsort(dim=1, stable=True).argsort(dim=1).to(own) * (2 / max(self.num_devices - 1, 1)) - 1
         context = [observations[name][:, None].expand(-1, self.num_devices, -1) for name in self.context_names]
-        return torch.cat([*own, *context], dim=-1).flatten(1)
+        names = self.names.expand(len(own), -1, -1)
+        return torch.cat([own, rank, names, *context], dim=-1).flatten(1)
 
 
 class DeviceNetwork(nn.Module):
@@ -114,6 +125,7 @@ class PerDevicePolicy(ActorCriticPolicy):
         num_devices: int,
         hidden: int = 32,
         idle_probability: float | None = None,
+        num_names: int = 0,
         **keywords: Any,
     ) -> None:
         """Make the policy.
@@ -125,18 +137,21 @@ class PerDevicePolicy(ActorCriticPolicy):
             idle_probability: How likely each device idles at first, where the first choice has that option. The slowest
                 participant sets the length of a round, so that of many participants none is worth leaving out; a policy
                 that begins with few learns whom to leave out.
+            num_names: Names that devices are given in turn, so that they can share out what only one of them can have
+                without talking; 0 for none.
             keywords: Those of SB3's ``ActorCriticPolicy``.
         """
         self.num_devices, self.hidden, self.idle_probability = num_devices, hidden, idle_probability
+        self.num_names = num_names
         keywords["features_extractor_class"] = DeviceFeatures
-        keywords["features_extractor_kwargs"] = {"num_devices": num_devices}
+        keywords["features_extractor_kwargs"] = {"num_devices": num_devices, "num_names": num_names}
         super().__init__(*arguments, **keywords)
 
     def _get_constructor_parameters(self) -> dict[str, Any]:
         """What a saved policy is rebuilt from."""
         data = super()._get_constructor_parameters()
-        own = {"num_devices": self.num_devices, "hidden": self.hidden, "idle_probability": self.idle_probability}
-        return {**data, **own}
+        names = ("num_devices", "hidden", "idle_probability", "num_names")
+        return {**data, **{name: getattr(self, name) for name in names}}
 
     def _build_mlp_extractor(self) -> None:
         assert isinstance(self.features_extractor, DeviceFeatures)

@@ -71,9 +71,12 @@ class Constraint:
         return self._number(value)
 
     def _number(self, value: Any) -> float | int | None:
-        if isinstance(value, bool) or not hasattr(value, "__float__"):
+        if isinstance(value, bool | str):
             return None
-        number = float(value)
+        try:
+            number = float(value)
+        except (TypeError, ValueError, OverflowError):
+            return None
         if not math.isfinite(number) or (self.kind == "integer" and number != int(number)):
             return None
         if (self.low is not None and number < self.low) or (self.high is not None and number > self.high):

@@ -25,8 +25,9 @@ def envs(options: Namespace) -> None:
     if options.describe is not None:
         from train.describe import describe
 
-        calibration = describe(options.describe, _checked(options.arguments), options.episodes)
-        print(json.dumps(calibration.to_dict(), indent=2) if options.json else calibration.text())
+        if options.json:
+            raise InvalidValueError("--json", True, "nothing beside --describe, which prints text")
+        print(describe(options.describe, _checked(options.arguments), options.episodes))
         return
     rows = []
     for env_id in ENVIRONMENTS:

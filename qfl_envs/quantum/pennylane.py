@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from functools import lru_cache
 from typing import Any
 
@@ -12,6 +13,7 @@ from torch import Tensor
 from qfl_envs.errors import InvalidValueError
 from qfl_envs.quantum.batched import check_shapes
 from qfl_envs.quantum.circuits import Circuit
+from qfl_envs.quantum.shots import Shots
 
 GRADIENTS = ("backprop", "adjoint", "parameter_shift")
 
@@ -25,7 +27,7 @@ def expectations(
     *,
     device: str = "default.qubit",
     gradient: str = "backprop",
-    shots: int | None = None,
+    shots: Shots | None = None,
 ) -> Tensor:
     """Pauli-Z expectation of every qubit.
 
@@ -40,7 +42,8 @@ def expectations(
         inputs: (C, S, num_qubits) samples.
         device: Name of a PennyLane device.
         gradient: ``"backprop"``, ``"adjoint"`` or ``"parameter_shift"``.
-        shots: Shots per circuit, None for exact expectations.
+        shots: Measurement, None for exact expectations. Simulators are seeded by the generator of each client's owner;
+            what a device without a seed measures, such as a real processor, is nobody's to repeat.
 
     Returns:
         (C, S, num_qubits).
@@ -51,7 +54,16 @@ def expectations(
     if gradient not in GRADIENTS:
         raise InvalidValueError("gradient", gradient, GRADIENTS)
     check_shapes(circuit, rotations, phases, scales, inputs)
-    node = qnode(circuit, device, gradient, shots)
+    if shots is not None:
+        parts = [tensor.split(1) for tensor in (rotations, phases, scales, inputs)]
+        seeds = [int(shots.generators[owner].integers(2**31)) for owner in shots.owners]
+        nodes = [_make_qnode(circuit, device, gradient, shots.count, seed) for seed in seeds]
+        return torch.cat([_run(node, gradient, *part) for node, *part in zip(nodes, *parts, strict=True)])
+    return _run(qnode(circuit, device, gradient), gradient, rotations, phases, scales, inputs)
+
+
+def _run(node: Any, gradient: str, rotations: Tensor, phases: Tensor, scales: Tensor, inputs: Tensor) -> Tensor:
+    """All clients and samples on one QNode."""
     clients, samples, qubits = inputs.shape
     if gradient == "backprop":
         angles = (tensor.repeat_interleave(samples, dim=0) for tensor in (rotations, phases, scales))
@@ -68,9 +80,12 @@ def expectations(
 
 
 @lru_cache(maxsize=32)
-def qnode(circuit: Circuit, device: str, gradient: str, shots: int | None) -> Any:
-    """The circuit as a QNode of ``rotations, phases, scales, inputs``, each with an optional leading broadcast axis."""
+def qnode(circuit: Circuit, device: str, gradient: str) -> Any:
+    """The circuit as an exact QNode of ``rotations, phases, scales, inputs``, each with an optional leading axis."""
+    return _make_qnode(circuit, device, gradient)
 
+
+def _make_qnode(circuit: Circuit, device: str, gradient: str, shots: int | None = None, seed: int | None = None) -> Any:
     def run(rotations: Tensor, phases: Tensor, scales: Tensor, inputs: Tensor) -> list[Any]:
         for gate in circuit.gates():
             wire = gate.wires[0]
@@ -86,6 +101,13 @@ def qnode(circuit: Circuit, device: str, gradient: str, shots: int | None) -> An
         return [qml.expval(qml.PauliZ(wire)) for wire in range(circuit.num_qubits)]
 
     node = qml.QNode(
-        run, qml.device(device, wires=circuit.num_qubits), interface="torch", diff_method=gradient.replace("_", "-")
+        run, _device(device, circuit.num_qubits, seed), interface="torch", diff_method=gradient.replace("_", "-")
     )
     return qml.set_shots(node, shots=shots)
+
+
+def _device(name: str, wires: int, seed: int | None) -> Any:
+    device = qml.device(name, wires=wires)
+    if seed is None or "seed" not in inspect.signature(type(device)).parameters:
+        return device
+    return qml.device(name, wires=wires, seed=seed)

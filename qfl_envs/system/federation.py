@@ -236,16 +236,19 @@ class FederatedSystem:
         available_hz = state.max_cpu_hz * (1 - work.load_share)
         wanted_hz = available_hz if decision.cpu_hz is None else decision.cpu_hz
         work.cpu_hz = np.minimum(wanted_hz, available_hz)
-        work.repaired = (wanted & ~able) | (wanted & (wanted_hz > available_hz))
+        work.repaired = wanted & (~able | (wanted_hz > available_hz))
         if decision.subchannel is None:
             work.subchannel = deal_subchannels(work.participate, work.serving, state.gain)
         else:
-            work.subchannel = np.where(work.participate, decision.subchannel, 0)
+            work.subchannel = np.where(work.participate, decision.subchannel, 0).clip(0, limits.num_subchannels - 1)
+            work.repaired |= work.participate & (work.subchannel != decision.subchannel)
         shape = work.participate.shape
         power_dbm = np.full(shape, limits.max_power_dbm) if decision.power_dbm is None else decision.power_dbm
         work.power_dbm = np.clip(power_dbm, limits.min_power_dbm, limits.max_power_dbm)
+        work.repaired |= wanted & (power_dbm != work.power_dbm)
         steps = scenario.learning.local_steps if decision.local_steps is None else decision.local_steps
-        work.local_steps = np.where(work.participate, steps, 0)
+        work.local_steps = np.where(work.participate, np.clip(steps, 1, self.max_local_steps), 0)
+        work.repaired |= work.participate & (work.local_steps != steps)
         if decision.time_share is None:
             work.time_share = np.full(shape[0], limits.access == "time_share")
         else:
@@ -279,6 +282,8 @@ class FederatedSystem:
         radio_w = (power_w + fleet.transmit_circuit_w) * up.share
         needed_j = np.where(part, work.energy_j * done + radio_w * work.upload_s, 0.0)
         work.depleted = part & (needed_j > state.battery_j)
+        affordable_s = (state.battery_j - work.energy_j * done).clip(min=0.0) / np.maximum(radio_w, 1e-12)
+        work.upload_s = np.where(work.depleted, np.minimum(work.upload_s, affordable_s), work.upload_s)
         work.energy_j = np.minimum(needed_j, state.battery_j)
         error = radio.packet_error(scenario.radio, up.sinr)
         arrives = part & ~work.late & ~work.depleted

@@ -38,6 +38,7 @@ def judged_return(env, rounds):
     best, reward = 0.1, 0.0
     for number, (accuracy, round_s, energy_j) in enumerate(rounds, start=1):
         system.state.round_index[:] = number
+        system.state.elapsed_s[:] = sum(duration_s for _, duration_s, _ in rounds[:number])
         outcome = task.judge(
             system,
             dataclasses.replace(
@@ -83,9 +84,11 @@ def test_an_episode_that_misses_the_target_has_used_all_of_the_time_in_its_last_
 
 
 @every_env
-def test_a_target_that_is_reached_in_the_last_round_is_not_missed(env_id):
-    _, infos = play_episode(make(env_id, target_accuracy=0.0, max_rounds=1, deadline_s=1e9), seed=1)
-    assert total(infos, "time") > -1.0
+def test_a_target_that_is_reached_in_the_last_round_saves_the_time_that_is_left(env_id):
+    env = make(env_id, target_accuracy=0.4, max_rounds=1, reward_weights={"time": 1.0, "energy": 0.0})
+    progress_s = 0.2 / env.unwrapped.scenario.deadline_s
+    assert judged_return(env, [(0.4, 0.2, 2.0)]) == pytest.approx(0.75 - progress_s)
+    assert judged_return(env, [(0.3, 0.2, 2.0)]) == pytest.approx(0.5 - 1.0)
 
 
 @every_env

@@ -96,7 +96,9 @@ def test_the_sampled_gradient_has_noise():
 
 
 def test_pennylane_samples_the_number_of_shots():
-    values = pennylane.expectations(CIRCUIT, *random_tensors(1, 2), gradient="parameter_shift", shots=8).numpy()
+    values = pennylane.expectations(
+        CIRCUIT, *random_tensors(1, 2), gradient="parameter_shift", shots=one_system(8, clients=1)
+    ).numpy()
     # 8 outcomes of +1 or -1 have an even sum
     np.testing.assert_allclose(values * 4, np.rint(values * 4), atol=1e-6)
 
@@ -104,7 +106,7 @@ def test_pennylane_samples_the_number_of_shots():
 def test_pennylane_differentiates_with_shots():
     tensors = random_tensors(1, 1)
     tensors[0].requires_grad_(True)
-    values = pennylane.expectations(CIRCUIT, *tensors, gradient="parameter_shift", shots=20_000)
+    values = pennylane.expectations(CIRCUIT, *tensors, gradient="parameter_shift", shots=one_system(20_000, clients=1))
     (sampled,) = torch.autograd.grad(values.sum(), tensors[0])
     exact = torch.autograd.grad(batched.expectations(CIRCUIT, *tensors).sum(), tensors[0])[0]
     # each entry is half the difference of two means of two qubits, whose standard error is at most 2 / sqrt(shots)

@@ -56,7 +56,7 @@ def load_dataset(name: str, num_features: int) -> Dataset:
         The data set; a process loads each once.
 
     Raises:
-        MissingDataError: If MNIST is neither in ``QFL_DATA_DIR`` nor can be fetched.
+        MissingDataError: If MNIST is damaged, or neither in ``QFL_DATA_DIR`` nor can be fetched.
     """
     from sklearn.decomposition import PCA
 
@@ -98,11 +98,14 @@ def _read_idx(folder: Path, name: str) -> np.ndarray:
     """One IDX file, plain or compressed: two zero bytes, type, number of axes, sizes as big-endian int32, bytes."""
     for path, opener in ((folder / name, open), (folder / f"{name}.gz", gzip.open)):
         if path.is_file():
-            with opener(path, "rb") as file:
-                content = file.read()
-            axes = content[3]
-            shape = np.frombuffer(content, ">i4", count=axes, offset=4)
-            return np.frombuffer(content, np.uint8, offset=4 + 4 * axes).reshape(shape)
+            try:
+                with opener(path, "rb") as file:
+                    content = file.read()
+                axes = content[3]
+                shape = np.frombuffer(content, ">i4", count=axes, offset=4)
+                return np.frombuffer(content, np.uint8, offset=4 + 4 * axes).reshape(shape)
+            except (OSError, EOFError, IndexError, ValueError) as error:
+                raise MissingDataError(f"{path} is no IDX file of bytes ({error}); download it again") from error
     raise MissingDataError(
         f"no {name} or {name}.gz in {folder} (from {DATA_DIR_VARIABLE}); put the MNIST IDX files there"
     )

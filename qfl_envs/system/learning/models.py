@@ -94,7 +94,7 @@ class Model:
                 *tensors,
                 device=quantum.pennylane_device,
                 gradient=quantum.gradient,
-                shots=None if shots is None else shots.count,
+                shots=shots,
             )
         if shots is not None or quantum.gradient == "parameter_shift":
             return parameter_shift.expectations(circuit, *tensors, shots=shots)

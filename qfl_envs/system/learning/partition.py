@@ -45,8 +45,10 @@ def _sizes(learning: Learning, num_samples: int, num_devices: int, rng: np.rando
     """Samples of each device, uniform within the spread around the mean, at most all samples in total."""
     mean = _mean_size(learning, num_samples, num_devices)
     spread = learning.size_spread
-    share = 1 - spread + 2 * spread * rng.random(num_devices)
-    share *= min(1.0, num_devices / share.sum())
+    above_least = 2 * spread * rng.random(num_devices)
+    # the excess over the least size shrinks where all together would ask for more than there is
+    above_least *= min(1.0, num_devices * spread / max(above_least.sum(), 1e-12))
+    share = 1 - spread + above_least
     return np.maximum((share * mean).astype(np.int64), 1)
 
 

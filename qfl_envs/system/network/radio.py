@@ -92,14 +92,29 @@ def downlink_rate_bps(radio: Radio, gain: np.ndarray, serving: np.ndarray) -> np
     return radio.subchannel_hz * np.log2(1 + power_w * own / radio.noise_w).sum(-1)
 
 
+def alone_rate_bps(radio: Radio, gain: np.ndarray, serving: np.ndarray) -> np.ndarray:
+    """Rate of each device alone on each sub-channel of its cell, at full power.
+
+    Args:
+        radio: Noise, bandwidth, power and SINR cap.
+        gain: (..., N, C, K) linear power gain.
+        serving: (..., N) cell of each device.
+
+    Returns:
+        (..., N, K).
+    """
+    own = np.take_along_axis(gain, serving[..., None, None], axis=-2)[..., 0, :]
+    snr = dbm_to_w(radio.max_power_dbm) * own / radio.noise_w
+    if radio.sinr_cap_db is not None:
+        snr = np.minimum(snr, 10 ** (radio.sinr_cap_db / 10))
+    return radio.subchannel_hz * np.log2(1 + snr)
+
+
 def best_alone_bps(radio: Radio, gain: np.ndarray, serving: np.ndarray) -> np.ndarray:
     """Sum-rate (E) if the best device of each cell had each sub-channel for itself, at full power and unharmed.
 
     No allocation that puts at most one device on a sub-channel has more.
     """
     of_cell = serving[..., None] == np.arange(gain.shape[2])
-    best = np.where(of_cell[..., None], gain, 0.0).max(1)
-    snr = dbm_to_w(radio.max_power_dbm) * best / radio.noise_w
-    if radio.sinr_cap_db is not None:
-        snr = np.minimum(snr, 10 ** (radio.sinr_cap_db / 10))
-    return radio.subchannel_hz * np.log2(1 + snr).sum((-1, -2))
+    rates = alone_rate_bps(radio, gain, serving)
+    return np.where(of_cell[..., None], rates[:, :, None], 0.0).max(1).sum((-1, -2))
