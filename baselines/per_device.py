@@ -49,7 +49,7 @@ class DeviceFeatures(BaseFeaturesExtractor):
         # where numbers are equal, the first device has the lower rank: no two devices are the same
         rank = own.argsort(dim=1, stable=True).argsort(dim=1).to(own) * (2 / max(self.num_devices - 1, 1)) - 1
         context = [observations[name][:, None].expand(-1, self.num_devices, -1) for name in self.context_names]
-        names = self.names.expand(len(own), -1, -1)
+        names = self.get_buffer("names").expand(len(own), -1, -1)
         return torch.cat([own, rank, names, *context], dim=-1).flatten(1)
 
 

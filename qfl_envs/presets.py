@@ -41,12 +41,12 @@ _POST_QUANTUM: dict[str, Any] = {"protection_bits": 50_792, "protection_cycles":
 PRESETS: dict[str, dict[str, Any]] = {
     "tiny": {
         "num_devices": 6,
-        "max_rounds": 20,
+        "max_rounds": 40,
         "target_accuracy": 0.4,
         "deadline_s": 1.0,
         "radio": {
             **_URBAN,
-            "num_subchannels": 3,
+            "num_subchannels": 2,
             "subchannel_hz": 90e3,
             "cell_radius_m": 1000.0,
             "max_power_dbm": 17.0,
@@ -54,7 +54,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "fleet": {**_STRAGGLERS, "battery_j": [3.0, 30.0]},
         "learning": {
             "batch_size": 4,
-            "server_rate": 0.15,
+            "server_rate": 0.2,
             "partition": "shards",
             "size_spread": 0.5,
             "eval_samples": 60,

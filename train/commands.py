@@ -6,7 +6,7 @@ import json
 import os
 import sys
 from argparse import Namespace
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from qfl_envs.errors import InvalidValueError
@@ -164,13 +164,13 @@ def benchmark(options: Namespace) -> None:
     """Measure."""
     from train.benchmarks import circuits, environments, scaling
 
-    measure = {
+    measures: dict[str, Callable[[], list[dict[str, Any]]]] = {
         "circuits": circuits.measure,
         "envs": environments.measure,
         "scaling": scaling.measure_devices,
         "memory": scaling.measure_memory,
-    }[options.subject]
-    _print_rows(measure(), options.json)
+    }
+    _print_rows(measures[options.subject](), options.json)
 
 
 def _player(options: Namespace) -> tuple[str, dict[str, Any], Any]:

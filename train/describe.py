@@ -16,7 +16,7 @@ from qfl_envs.scenario import Scenario
 from qfl_envs.system.devices import wait_seconds
 from qfl_envs.system.federation import FederatedSystem
 from qfl_envs.system.network.channel import serving_cell
-from qfl_envs.system.network.radio import dbm_to_w
+from qfl_envs.system.network.radio import alone_rate_bps
 from train.evaluation import make_env, play
 
 ENV_ID = "qfl/Scheduling-v0"
@@ -289,22 +289,13 @@ class _Recorder(gym.Wrapper[Any, Any, Any, Any]):
         """State of the devices (N) at the moment of the decision."""
         scenario, state = system.scenario, system.state
         compute_s = wait_seconds(scenario) + scenario.learning.local_steps * system.step_seconds()
+        rates = alone_rate_bps(scenario.radio, state.gain, serving_cell(state.gain))
         return {
             "compute_s": compute_s[0],
-            "upload_s": (system.payload_bits / alone_rate_bps(system))[0],
+            "upload_s": (system.payload_bits / rates.mean(-1))[0],
             "link_down": ~state.link_up[0],
             "empty": system.empty()[0],
         }
-
-
-def alone_rate_bps(system: FederatedSystem) -> np.ndarray:
-    """Rate (E, N) at full power on one sub-channel that is shared with nobody, mean over the sub-channels."""
-    radio, gain = system.scenario.radio, system.state.gain
-    own = np.take_along_axis(gain, serving_cell(gain)[..., None, None], axis=2)[:, :, 0]
-    snr = dbm_to_w(radio.max_power_dbm) * own / radio.noise_w
-    if radio.sinr_cap_db is not None:
-        snr = np.minimum(snr, 10 ** (radio.sinr_cap_db / 10))
-    return (radio.subchannel_hz * np.log2(1 + snr)).mean(-1)
 
 
 def _summary(name: str, episodes: Sequence[_Rounds], curve_rounds: Sequence[int]) -> PolicyRecord:

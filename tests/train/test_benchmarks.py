@@ -7,7 +7,7 @@ import torch
 from gymnasium import spaces
 
 import qfl_envs  # noqa: F401
-from qfl_envs.quantum import batched, pennylane
+from qfl_envs.quantum import pennylane
 from train.benchmarks import circuits, environments, scaling
 from train.benchmarks.circuits import ExecutorsDisagreeError, Workload
 from train.benchmarks.timing import interleaved_medians
@@ -50,39 +50,16 @@ def test_circuits_report_times_and_ratios():
 
 
 def test_one_qnode_per_sample_is_multiplied_up_to_the_workload(monkeypatch):
-    medians = {"batched": 1.0, **dict.fromkeys(circuits.PENNYLANE_WAYS, 20.0), "one QNode per sample": 3.0}
+    medians = {"batched": 1.0, "broadcast": 20.0, "one QNode per sample": 3.0}
     monkeypatch.setattr(circuits, "interleaved_medians", lambda *_, **__: medians)
     (row,) = circuits.measure(workloads=SMALL, single_samples=2)
     assert row["ratio_per_sample_qnodes"] == 3.0 / 2 * 12
 
 
-def test_pennylane_is_given_its_best_way(monkeypatch):
-    times = dict(zip(circuits.PENNYLANE_WAYS, (30.0, 10.0), strict=True))
-    medians = {"batched": 1.0, **times, "one QNode per sample": 1.0}
-    monkeypatch.setattr(batched, "BLOCK_AMPLITUDES", 2 * 3 * 2**3)
-    monkeypatch.setattr(circuits, "interleaved_medians", lambda *_, **__: medians)
-    (row,) = circuits.measure(workloads=SMALL)
-    assert row["seconds_pennylane_broadcast"] == 10.0
-
-
-def test_pennylane_runs_in_the_blocks_of_the_batched_executor(monkeypatch):
-    sizes = []
-    original = pennylane.expectations
-
-    def spy(circuit, *tensors, **keywords):
-        sizes.append(len(tensors[-1]))
-        return original(circuit, *tensors, **keywords)
-
-    monkeypatch.setattr(batched, "BLOCK_AMPLITUDES", 2 * 3 * 2**3)
-    monkeypatch.setattr(pennylane, "expectations", spy)
-    circuits.measure(repeats=3, workloads=SMALL, single_samples=1)
-    assert set(sizes) == {4, 2, 1}
-
-
 def test_times_of_executors_that_disagree_are_refused(monkeypatch):
     original = pennylane.expectations
     monkeypatch.setattr(pennylane, "expectations", lambda *a, **k: original(*a, **k) * 1.001)
-    with pytest.raises(ExecutorsDisagreeError, match=r"at once differs .* allowed: 1e-04"):
+    with pytest.raises(ExecutorsDisagreeError, match=r"broadcast differs .* allowed: 1e-04"):
         circuits.measure(workloads=SMALL)
 
 

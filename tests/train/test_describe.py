@@ -1,10 +1,7 @@
-import gymnasium as gym
 import numpy as np
 import pytest
 
 from qfl_envs.errors import UnknownNameError
-from qfl_envs.system.decision import Decision
-from train import describe as module
 from train.describe import calibrate, describe
 
 QUICK = {"learning": {"eval_samples": 20, "device_eval_samples": 1}}
@@ -18,7 +15,7 @@ def tiny():
 def test_text_has_a_section_for_times_limits_and_learning(tiny):
     text = tiny.text()
     for part in (
-        "Scenario tiny: 6 devices, 3 sub-channels",
+        "Scenario tiny: 6 devices, 2 sub-channels",
         "Times of a device in s",
         "Limits that bind before the target is reached",
         "Accuracy after so many rounds",
@@ -42,11 +39,11 @@ def test_one_number_per_device_and_round(tiny):
 
 
 def test_shares_are_shares_and_curves_end_with_the_last_round(tiny):
-    assert tiny.curve_rounds == (0, 10, 20)
+    assert tiny.curve_rounds == (0, 10, 20, 30, 40)
     for policy in tiny.policies:
         shares = (policy.late, policy.lost, policy.depleted, policy.unavailable, policy.reached)
         assert all(0 <= share <= 1 for share in (*shares, *policy.accuracy))
-        assert len(policy.accuracy) == 3
+        assert len(policy.accuracy) == len(tiny.curve_rounds)
 
 
 def test_overrides_reach_the_scenario():
@@ -84,20 +81,6 @@ def test_a_network_that_learns_nothing_has_no_section_on_accuracy():
     text = describe("tiny", {"learning": {"model": "none"}, "max_rounds": 3}, 1, ("round-robin",))
     assert "Accuracy" not in text
     assert "Limits" in text
-
-
-def test_rates_are_the_mean_over_subchannels_of_a_device_alone():
-    env = gym.make("qfl/Scheduling-v0", scenario="tiny", disable_env_checker=True).unwrapped
-    env.reset(seed=0)
-    expected = module.alone_rate_bps(env.system)[0]
-    device = int(np.flatnonzero(env.system.available()[0])[0])
-    alone = np.arange(6)[None] == device
-    start, rates = env.get_state(), []
-    for subchannel in range(3):
-        env.set_state(start)
-        report = env.system.step(Decision(alone, subchannel=np.full((1, 6), subchannel)))
-        rates.append(report.rates_bps[0, device])
-    assert expected[device] == pytest.approx(np.mean(rates))
 
 
 def test_unknown_policies_are_named():
