@@ -116,6 +116,8 @@ def train(plan: TrainingPlan, folder: Path, progress: Progress | None = None) ->
     policy_kwargs = dict(plan.settings["policy_kwargs"])
     if plan.settings["policy"] == "per-device":
         policy_kwargs["num_devices"] = vector_env.scenario.num_devices
+        if not getattr(vector_env.task, "allow_idle", True):
+            policy_kwargs["idle_probability"] = None
     keywords = dict(plan.settings["algorithm"])
     rate = keywords["learning_rate"]
     keywords["learning_rate"] = LinearSchedule(rate, rate * plan.settings["final_rate_share"], 1.0)

@@ -47,7 +47,7 @@ class Task:
         time_share: Whether devices on one sub-channel take turns.
     """
 
-    default_weights: ClassVar[Mapping[str, float]] = {"progress": 1.0, "time": 2.0, "energy": 0.25}
+    default_weights: ClassVar[Mapping[str, float]] = {"progress": 4.0, "time": 2.0, "energy": 0.25}
     """Reward terms of every task, with the weights that rank policies by time and energy to the target accuracy."""
     gain_per_subchannel: ClassVar[bool] = False
     """Whether the observation has the gain of every sub-channel, or its mean over sub-channels."""
@@ -193,13 +193,14 @@ class Task:
         the share of the longest possible episode that was used, ``energy`` to minus the share of the stored energy.
         An episode that ends without the target has used all of the time, so that giving up early saves none.
         """
-        scenario, target = self.scenario, max(self.scenario.target_accuracy, 1e-9)
+        scenario, target = self.scenario, self.scenario.target_accuracy
         best, before = report.best_accuracy, report.best_accuracy - report.best_accuracy_gain
+        way = np.maximum(target - system.state.start_accuracy, 1e-9)
         longest_s = scenario.deadline_s * scenario.max_rounds
         unused_s = np.where(failed, np.maximum(longest_s - system.state.elapsed_s, 0.0), 0.0)
         stored_j = np.maximum(system.state.full_battery_j.sum(-1), 1e-9)
         return {
-            "progress": (np.minimum(best, target) - np.minimum(before, target)) / target,
+            "progress": (np.minimum(best, target) - np.minimum(before, target)) / way,
             "time": -(report.round_s + unused_s) / longest_s,
             "energy": -report.energy_j / stored_j,
         }

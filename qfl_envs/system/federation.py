@@ -153,6 +153,7 @@ class FederatedSystem:
             second_moment=np.zeros((systems, parameters), dtype=np.float32),
             updates=np.zeros(systems, dtype=np.int64),
             accuracy=np.zeros(systems),
+            start_accuracy=np.zeros(systems),
             best_accuracy=np.zeros(systems),
             loss=np.zeros(systems),
             device_loss=np.zeros((systems, n)),
@@ -171,7 +172,7 @@ class FederatedSystem:
             state.num_samples = np.stack([sizes for _, sizes in parts])
             state.parameters = self.learner.model.initial(uniform["model"])
             self._measure(state, np.arange(systems))
-            state.best_accuracy = state.accuracy.copy()
+            state.start_accuracy, state.best_accuracy = state.accuracy.copy(), state.accuracy.copy()
         return state
 
     def __getstate__(self) -> dict[str, object]:

@@ -34,6 +34,7 @@ class SystemState:
         second_moment: (E, P) float32 of the server's Adam.
         updates: (E) rounds in which the global model changed.
         accuracy: (E) held-out accuracy of the global model.
+        start_accuracy: (E) that of the untrained model.
         best_accuracy: (E) best of the episode so far.
         loss: (E) held-out cross-entropy in nats.
         device_loss: (E, N) cross-entropy of the global model on each device's data.
@@ -66,6 +67,7 @@ class SystemState:
     second_moment: np.ndarray
     updates: np.ndarray
     accuracy: np.ndarray
+    start_accuracy: np.ndarray
     best_accuracy: np.ndarray
     loss: np.ndarray
     device_loss: np.ndarray

@@ -36,6 +36,7 @@ def judged_return(env, rounds):
     task, system = env.unwrapped.task, env.unwrapped.system
     report = system.step(Decision(participate=np.zeros((1, task.scenario.num_devices), dtype=bool)))
     best, reward = 0.1, 0.0
+    system.state.start_accuracy[:] = best
     for number, (accuracy, round_s, energy_j) in enumerate(rounds, start=1):
         system.state.round_index[:] = number
         system.state.elapsed_s[:] = sum(duration_s for _, duration_s, _ in rounds[:number])
@@ -57,13 +58,13 @@ def judged_return(env, rounds):
 
 @every_env
 @pytest.mark.parametrize("target", [0.15, 0.9], ids=["reached", "not reached"])
-def test_progress_adds_up_to_the_share_of_the_target_that_the_best_model_gained(env_id, target):
+def test_progress_adds_up_to_the_share_of_the_way_that_the_best_model_made(env_id, target):
     start, infos = play_episode(make(env_id, target_accuracy=target), seed=1)
     assert infos[-1]["target_reached"] == (target < 0.5)
     best = max(info["accuracy"] for info in infos)
     gained = min(best, target) - start["accuracy"]
     assert gained > 0
-    assert total(infos, "progress") == pytest.approx(gained / target, abs=1e-12)
+    assert total(infos, "progress") == pytest.approx(gained / (target - start["accuracy"]), abs=1e-12)
 
 
 @every_env
@@ -85,10 +86,10 @@ def test_an_episode_that_misses_the_target_has_used_all_of_the_time_in_its_last_
 
 @every_env
 def test_a_target_that_is_reached_in_the_last_round_saves_the_time_that_is_left(env_id):
-    env = make(env_id, target_accuracy=0.4, max_rounds=1, reward_weights={"time": 1.0, "energy": 0.0})
-    progress_s = 0.2 / env.unwrapped.scenario.deadline_s
-    assert judged_return(env, [(0.4, 0.2, 2.0)]) == pytest.approx(0.75 - progress_s)
-    assert judged_return(env, [(0.3, 0.2, 2.0)]) == pytest.approx(0.5 - 1.0)
+    weights = {"progress": 0.0, "time": 1.0, "energy": 0.0}
+    env = make(env_id, target_accuracy=0.4, max_rounds=1, reward_weights=weights)
+    assert judged_return(env, [(0.4, 0.2, 2.0)]) == pytest.approx(-0.2 / env.unwrapped.scenario.deadline_s)
+    assert judged_return(env, [(0.3, 0.2, 2.0)]) == pytest.approx(-1.0)
 
 
 @every_env

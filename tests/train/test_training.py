@@ -71,7 +71,9 @@ def test_the_policy_treats_devices_alike_wherever_they_stand():
 
     env = make_env("qfl/Allocation-v0", "train", {"scenario": "tiny", **ARGUMENTS})
     model = ALGORITHMS["ppo"](POLICIES["per-device"], env, policy_kwargs={"num_devices": 6}, seed=0)
-    observation, _ = env.reset(seed=0)
+    env.observation_space.seed(0)
+    # no two devices alike: among equals the first has the lower rank
+    observation = env.observation_space.sample()
     order = np.random.default_rng(0).permutation(6)
     permuted = {
         key: value.reshape(6, -1)[order].reshape(-1) if len(value) % 6 == 0 else value
@@ -79,24 +81,43 @@ def test_the_policy_treats_devices_alike_wherever_they_stand():
     }
     with torch.no_grad():
         logits, others = (
-            torch.cat([choice.logits for choice in model.policy.get_distribution(as_batch(obs)).distribution])
+            [choice.logits[0] for choice in model.policy.get_distribution(as_batch(obs)).distribution]
             for obs in (observation, permuted)
         )
         values = [model.policy.predict_values(as_batch(obs)) for obs in (observation, permuted)]
-    half = logits.shape[0] // 2
-    assert half == 6
-    assert torch.allclose(pad(logits[:half])[order], pad(others[:half]), atol=1e-5)
+    for place, device in enumerate(order):
+        assert torch.allclose(others[place], logits[device], atol=1e-5)
+        assert torch.allclose(others[6 + place], logits[6 + device], atol=1e-5)
     assert torch.allclose(values[0], values[1], atol=1e-5)
+
+
+def test_names_tell_devices_apart_that_are_otherwise_alike():
+    import torch
+
+    from train.training import ALGORITHMS, POLICIES
+
+    env = make_env("qfl/Allocation-v0", "train", {"scenario": "tiny", **ARGUMENTS})
+    model = ALGORITHMS["ppo"](POLICIES["per-device"], env, policy_kwargs={"num_devices": 6, "num_names": 2}, seed=0)
+    features = model.policy.features_extractor(as_batch({k: v * 0 for k, v in env.observation_space.sample().items()}))
+    names = features.reshape(6, -1)[:, -6:-4]
+    assert torch.equal(names, torch.eye(2).repeat(3, 1))
+
+
+def test_devices_begin_idle_as_often_as_the_settings_say():
+    from train.training import ALGORITHMS, POLICIES
+
+    env = make_env("qfl/Scheduling-v0", "train", {"scenario": "tiny", **ARGUMENTS})
+    kwargs = {"num_devices": 6, "idle_probability": 0.7}
+    model = ALGORITHMS["ppo"](POLICIES["per-device"], env, policy_kwargs=kwargs, seed=0)
+    observation, _ = env.reset(seed=0)
+    choices = model.policy.get_distribution(as_batch(observation)).distribution
+    assert [choice.probs[0, 0].item() for choice in choices] == pytest.approx([0.7] * 6, abs=0.02)
 
 
 def as_batch(observation):
     import torch
 
     return {key: torch.as_tensor(value)[None] for key, value in observation.items()}
-
-
-def pad(logits):
-    return logits.reshape(len(logits), -1)
 
 
 def test_settings_inherit_from_algorithm_to_environment_to_preset():
