@@ -95,12 +95,12 @@ def _parser() -> Parser:
     _add_json(evaluate)
 
     board = add("leaderboard", "Train and play all competitors on the same instances; goes on where it was stopped.")
-    board.add_argument("--quick", action="store_true", help="the quick training budget and 10 seeds")
+    board.add_argument("--quick", action="store_true", help="the quick training budget and 20 seeds")
     board.add_argument("--env", action="append", metavar="ID", help="environment, may be repeated; all if not given")
     board.add_argument(
         "--competitor", action="append", metavar="NAME", help="competitor, may be repeated; all if not given"
     )
-    board.add_argument("--seeds", type=_positive, help="test seeds; 10 with --quick, else 30")
+    board.add_argument("--seeds", type=_positive, help="test seeds; 20 with --quick, else 50")
     board.add_argument("--steps", type=_positive, help="training steps of each agent; shipped budgets if not given")
     board.add_argument("--training-seed", type=_natural, default=0, help="seed of the training")
     board.add_argument("--workers", type=_positive, help="processes; one per processor core if not given")

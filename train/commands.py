@@ -15,7 +15,7 @@ from qfl_envs.registration import ENVIRONMENTS
 
 RESERVED = {"scenario": "--preset", "split": "the command", "render_mode": "the command"}
 """Arguments of an environment that ``--set`` may not hold, and what sets them."""
-QUICK_SEEDS, FULL_SEEDS = 10, 30
+QUICK_SEEDS, FULL_SEEDS = 20, 50
 
 
 def envs(options: Namespace) -> None:

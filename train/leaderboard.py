@@ -46,7 +46,7 @@ class Matrix:
     competitors: tuple[str, ...]
     preset: str = "small"
     arguments: dict[str, Any] = field(default_factory=dict)
-    seeds: int = 10
+    seeds: int = 20
     quick: bool = False
     steps: int | None = None
     training_seed: int = 0

@@ -10,8 +10,8 @@ ADAM_BETAS = (0.8, 0.99)
 ADAM_EPSILON = 1e-3
 """Decays of the moments, and tau, of FedAdam (Reddi et al. 2021, arXiv 2003.00295).
 
-beta_2 and tau are theirs. beta_1 is below their 0.9: with one label per device the mean update turns with who takes part,
-and an old direction soon points at the wrong labels.
+beta_2 and tau are theirs. beta_1 is below their 0.9: with one label per device the mean update turns with who takes
+part, and an old direction soon points at the wrong labels.
 """
 
 
