@@ -13,8 +13,8 @@ from typing import Any
 _STRAGGLERS: dict[str, Any] = {
     "speed_mps": 3.0,
     "speed_std_mps": 1.0,
-    "shot_s": [4e-7, 5e-6],
-    "queue_s": 0.02,
+    "shot_s": [4e-7, 8e-6],
+    "queue_s": 0.01,
     "quantum_w": 5.0,
     "transmit_circuit_w": 0.5,
     "load_mean": 0.2,
