@@ -9,7 +9,16 @@ from typing import Any
 
 from qfl_envs.fields import reject_unknown
 
-KEYS = {"policy", "num_envs", "steps", "quick_steps", "deterministic", "final_rate_share", "policy_kwargs", "algorithm"}
+KEYS = {
+    "policy",
+    "num_envs",
+    "steps",
+    "quick_steps",
+    "reward_weights",
+    "final_rate_share",
+    "policy_kwargs",
+    "algorithm",
+}
 
 
 @lru_cache(maxsize=1)
@@ -32,9 +41,9 @@ def configuration(algorithm: str, env_id: str, preset: str) -> dict[str, Any]:
 
     Returns:
         ``policy`` (a name), ``policy_kwargs``, ``num_envs`` (rows played side by side), ``steps`` and ``quick_steps``
-        (budgets in environment steps), ``deterministic`` (whether the trained policy plays its most likely action or
-        samples), ``final_rate_share`` (the learning rate falls linearly to this share) and the keywords ``algorithm``
-        of SB3's class.
+        (budgets in environment steps), ``reward_weights`` (of the training; the evaluation has the environment's own),
+        ``final_rate_share`` (the learning rate falls linearly to this share) and the keywords ``algorithm`` of SB3's
+        class.
 
     Raises:
         UnknownNameError: Naming all algorithms.

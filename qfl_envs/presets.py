@@ -71,7 +71,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "radio": {
             **_URBAN,
             "num_subchannels": 5,
-            "subchannel_hz": 90e3,
+            "subchannel_hz": 60e3,
             "cell_radius_m": 1000.0,
             "max_power_dbm": 17.0,
         },

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from stable_baselines3.common.utils import set_random_seed
 
 from qfl_envs.competitor import Competitor, Cost
 from qfl_envs.errors import InvalidValueError
-from train.training import ALGORITHMS, MODEL_FILE, ModelFileError, read_plan
+from train.training import ALGORITHMS, MODE_FILE, MODEL_FILE, ModelFileError, read_plan
 
 
 class TrainedModel(Competitor):
@@ -32,6 +33,7 @@ class TrainedModel(Competitor):
         self.environments = (self.plan.env_id,)  # type: ignore[misc]  # a class variable of all others
         try:
             self.model = ALGORITHMS[self.name].load(folder / MODEL_FILE, device="cpu")
+            self.deterministic = bool(json.loads((folder / MODE_FILE).read_text())["deterministic"])
         except (ValueError, KeyError, OSError, AttributeError) as error:
             raise ModelFileError(f"{folder / MODEL_FILE} is no model of {self.name!r} ({error})") from error
 
@@ -53,8 +55,8 @@ class TrainedModel(Competitor):
         set_random_seed(seed)
 
     def choose(self, observation: dict[str, np.ndarray]) -> Any:
-        """The most likely action, or a sampled one where the settings say so."""
-        action, _ = self.model.predict(observation, deterministic=self.plan.settings["deterministic"])
+        """The most likely action or a sampled one, whichever was better on the val split."""
+        action, _ = self.model.predict(observation, deterministic=self.deterministic)
         return action
 
     def cost(self) -> Cost:

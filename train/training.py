@@ -24,10 +24,11 @@ from qfl_envs.fields import reject_unknown
 from qfl_envs.vector import FederatedVectorEnv
 from train.runs import write_atomically
 from train.sb3 import SB3VecEnv
+from train.validation import choose_mode
 
 ALGORITHMS: dict[str, type[BaseAlgorithm]] = {"ppo": PPO}
 POLICIES: dict[str, Any] = {"per-device": PerDevicePolicy, "mlp": "MultiInputPolicy"}
-PLAN_FILE, MODEL_FILE = "plan.json", "model.zip"
+PLAN_FILE, MODE_FILE, MODEL_FILE = "plan.json", "mode.json", "model.zip"
 Progress = Callable[[int], None]
 
 
@@ -92,24 +93,24 @@ def read_plan(folder: Path) -> TrainingPlan:
 
 
 def train(plan: TrainingPlan, folder: Path, progress: Progress | None = None) -> Path:
-    """Train, and write the model, its plan and TensorBoard events.
+    """Train on the split train, see on the split val how the policy should play, and write everything down.
 
     Args:
         plan: What to do.
-        folder: Where ``model.zip``, ``plan.json`` and the events go.
+        folder: Where ``model.zip``, ``mode.json``, ``plan.json`` and the TensorBoard events go.
         progress: Called with the number of environment steps so far.
 
     Returns:
         The model's file; it appears only when training is complete.
     """
     torch.set_num_threads(1)
+    environment = {"scenario": plan.preset, **plan.arguments}
     vector_env = gym.make_vec(
         plan.env_id,
         num_envs=plan.settings["num_envs"],
         autoreset_mode="SameStep",
         split="train",
-        scenario=plan.preset,
-        **plan.arguments,
+        **{"reward_weights": plan.settings["reward_weights"], **environment},
     )
     assert isinstance(vector_env, FederatedVectorEnv)
     env = VecMonitor(SB3VecEnv(vector_env))
@@ -133,6 +134,7 @@ def train(plan: TrainingPlan, folder: Path, progress: Progress | None = None) ->
         **keywords,
     )
     model.learn(plan.steps, callback=_Report(progress), tb_log_name="tensorboard")
+    write_atomically(folder / MODE_FILE, json.dumps(choose_mode(model, plan.env_id, environment), indent=2) + "\n")
     write_atomically(folder / PLAN_FILE, json.dumps(asdict(plan), indent=2) + "\n")
     saved = folder / "model.unfinished.zip"
     model.save(saved)

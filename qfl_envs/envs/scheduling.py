@@ -162,7 +162,7 @@ class SchedulingEnv(FederatedEnv):
 
     | Term       | Weight | Value in a round                                                                 |
     |------------|--------|----------------------------------------------------------------------------------|
-    | `progress` | 2      | rise of the best accuracy, up to the target, as a share of all that is needed    |
+    | `progress` | 1      | rise of the best accuracy, up to the target, as a share of all that is needed    |
     | `time`     | 2      | -`round_s` as a share of the longest possible episode, `deadline_s * max_rounds` |
     | `energy`   | 0.25   | -`energy_j` as a share of the energy that all devices stored at the start        |
 
