@@ -114,6 +114,28 @@ def test_devices_begin_idle_as_often_as_the_settings_say():
     assert [choice.probs[0, 0].item() for choice in choices] == pytest.approx([0.7] * 6, abs=0.02)
 
 
+def test_a_policy_whose_most_likely_choice_is_to_idle_is_sampled():
+    from train.training import ALGORITHMS, POLICIES
+    from train.validation import choose_mode
+
+    environment = {"scenario": "tiny", "max_rounds": 6}
+    env = make_env("qfl/Scheduling-v0", "train", environment)
+    kwargs = {"num_devices": 6, "idle_probability": 0.7}
+    model = ALGORITHMS["ppo"](POLICIES["per-device"], env, policy_kwargs=kwargs, seed=0)
+    mode = choose_mode(model, "qfl/Scheduling-v0", environment)
+    assert not mode["deterministic"]
+    # idling takes all of the time and gains nothing
+    assert mode["val_return_deterministic"] == pytest.approx(-2.0)
+    assert mode["val_return_sampled"] > -2.0
+
+
+def test_a_run_remembers_how_its_policy_should_play(trained):
+    _, folder, _ = trained
+    mode = json.loads((folder / "mode.json").read_text())
+    assert mode["deterministic"] == (mode["val_return_deterministic"] > mode["val_return_sampled"])
+    assert make("ppo", folder).deterministic == mode["deterministic"]
+
+
 def as_batch(observation):
     import torch
 

@@ -61,7 +61,7 @@ def load_dataset(name: str, num_features: int) -> Dataset:
     from sklearn.decomposition import PCA
 
     train, train_labels, test, test_labels = _digits() if name == "digits" else _mnist()
-    components = PCA(num_features, svd_solver="full", random_state=0).fit(train)
+    components = PCA(num_features, svd_solver="covariance_eigh").fit(train)
     features = components.transform(train)
     scale = FEATURE_SCALE / features.std()
     return Dataset(
