@@ -164,7 +164,7 @@ class SchedulingEnv(FederatedEnv):
     |------------|--------|----------------------------------------------------------------------------------|
     | `progress` | 1      | rise of the best accuracy, up to the target, as a share of all that is needed    |
     | `time`     | 2      | -`round_s` as a share of the longest possible episode, `deadline_s * max_rounds` |
-    | `energy`   | 0.25   | -`energy_j` as a share of the energy that all devices stored at the start        |
+    | `energy`   | 1      | -`energy_j` as a share of the energy that all devices stored at the start        |
 
     Over an episode `progress` adds up to the share of the way to the target that the best model made, `time` to minus
     the share of the longest episode's simulated time that was used, `energy` to minus the share of the stored energy.

@@ -47,7 +47,7 @@ class Task:
         time_share: Whether devices on one sub-channel take turns.
     """
 
-    default_weights: ClassVar[Mapping[str, float]] = {"progress": 1.0, "time": 2.0, "energy": 0.25}
+    default_weights: ClassVar[Mapping[str, float]] = {"progress": 1.0, "time": 2.0, "energy": 1.0}
     """Reward terms of every task, with the weights that rank policies by time and energy to the target accuracy."""
     gain_per_subchannel: ClassVar[bool] = False
     """Whether the observation has the gain of every sub-channel, or its mean over sub-channels."""
