@@ -29,6 +29,7 @@ SHOWN = {
     "last_round_s",
 }
 HIDDEN = {
+    "start_accuracy",
     "position_m",
     "velocity_mps",
     "mean_velocity_mps",
