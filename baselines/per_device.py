@@ -2,7 +2,7 @@
 
 Each device's features and the global context pass through the same network; what the others look like enters by the
 mean over devices. The policy is permutation-equivariant, the value permutation-invariant (Zaheer et al. 2017, "Deep
-Sets").
+Sets"), but for names and for the order among equals, which are there to tell alike devices apart.
 """
 
 from __future__ import annotations

@@ -103,11 +103,7 @@ def alone_rate_bps(radio: Radio, gain: np.ndarray, serving: np.ndarray) -> np.nd
     Returns:
         (..., N, K).
     """
-    own = np.take_along_axis(gain, serving[..., None, None], axis=-2)[..., 0, :]
-    snr = dbm_to_w(radio.max_power_dbm) * own / radio.noise_w
-    if radio.sinr_cap_db is not None:
-        snr = np.minimum(snr, 10 ** (radio.sinr_cap_db / 10))
-    return radio.subchannel_hz * np.log2(1 + snr)
+    return _full_power_rate_bps(radio, np.take_along_axis(gain, serving[..., None, None], axis=-2)[..., 0, :])
 
 
 def best_alone_bps(radio: Radio, gain: np.ndarray, serving: np.ndarray) -> np.ndarray:
@@ -116,5 +112,13 @@ def best_alone_bps(radio: Radio, gain: np.ndarray, serving: np.ndarray) -> np.nd
     No allocation that puts at most one device on a sub-channel has more.
     """
     of_cell = serving[..., None] == np.arange(gain.shape[2])
-    rates = alone_rate_bps(radio, gain, serving)
-    return np.where(of_cell[..., None], rates[:, :, None], 0.0).max(1).sum((-1, -2))
+    best = np.where(of_cell[..., None], gain, 0.0).max(1)
+    return _full_power_rate_bps(radio, best).sum((-1, -2))
+
+
+def _full_power_rate_bps(radio: Radio, gain: np.ndarray) -> np.ndarray:
+    """Rate over links of any gain (...) at full power, without interference."""
+    snr = dbm_to_w(radio.max_power_dbm) * gain / radio.noise_w
+    if radio.sinr_cap_db is not None:
+        snr = np.minimum(snr, 10 ** (radio.sinr_cap_db / 10))
+    return radio.subchannel_hz * np.log2(1 + snr)
