@@ -140,6 +140,7 @@ class FederatedSystem:
             rician_k=10 ** (rician_k_db / 10),
             scatter=channel.complex_normal(normal["scatter"]),
             gain=np.zeros(()),
+            active=np.ones((systems, n), dtype=bool),
             link_up=links.start_up(scenario.radio, uniform["link"]),
             max_cpu_hz=devices.draw_per_device(fleet.cpu_hz, uniform["cpu"]),
             shot_s=devices.draw_per_device(fleet.shot_s, uniform["shot"]),
@@ -194,8 +195,8 @@ class FederatedSystem:
         return devices.step_seconds(self.scenario, self.cpu_hz(), self.state.shot_s, self.load_share())
 
     def available(self) -> np.ndarray:
-        """(E, N) bool, devices that can take part: linked, with charge above the reserve."""
-        return self.state.link_up & ~self.empty()
+        """(E, N) bool, devices that can take part: of the fleet, linked, with charge above the reserve."""
+        return self.state.active & self.state.link_up & ~self.empty()
 
     def empty(self) -> np.ndarray:
         """(E, N) bool, devices whose charge is down to the reserve."""
