@@ -17,7 +17,9 @@ from qfl_envs.quantum.circuits import ENCODERS, ENTANGLERS, MAX_QUBITS
 
 ACCESS = ("interference", "time_share")
 PARTITIONS = ("iid", "dirichlet", "shards", "one_label")
-MODELS = ("qnn", "mlp", "logistic", "none")
+MODELS = ("qnn", "mlp", "logistic", "surrogate", "none")
+SERVER_RULES = ("fedadam", "fedavg", "q-fedavg", "fednova", "scaffold", "fedasync")
+AGGREGATIONS = ("deadline", "synchronous", "asynchronous", "buffered")
 
 
 class DatasetSize(NamedTuple):
@@ -162,7 +164,12 @@ class Learning(Section):
 
     prefix: ClassVar[str] = "learning."
 
-    model: str = choice("qnn", MODELS, "learner of every device; 'none' simulates the network alone")
+    model: str = choice(
+        "qnn",
+        MODELS,
+        "learner of every device; 'surrogate' is a calibrated model of how 'qnn' converges; 'none' simulates the "
+        "network alone",
+    )
     dataset: str = choice("digits", tuple(DATASETS), "handwritten digits of scikit-learn, or MNIST")
     num_features: int | None = integer(
         None, 1, None, "principal components that the learner sees; null takes one per qubit", optional=True
@@ -184,13 +191,51 @@ class Learning(Section):
     local_steps: int = integer(2, 1, None, "mini-batch steps of a participant where the agent does not choose them")
     batch_size: int = integer(16, 1, None, "samples per local step")
     local_rate: float = real(0.05, 0.0, None, "", "learning rate of the local steps")
+    proximal: float = real(
+        0.0, 0.0, None, "", "pull mu of the local steps towards the received model", source="FedProx, Li et al. 2020"
+    )
+    dropout: float = real(0.0, 0.0, 0.9, "", "share of the readout that a local step leaves out")
+    activation_bits: int | None = integer(
+        None, 1, 16, "bits of each readout between circuit and last layer; null for full precision", optional=True
+    )
+    aggregation: str = choice(
+        "deadline",
+        AGGREGATIONS,
+        "when the server merges: at the deadline at the latest; when all participants are heard; at every update; or "
+        "at every ``buffer_size`` updates. In the last two, devices go on working from one round to the next",
+    )
     server_rule: str = choice(
         "fedadam",
-        ("fedadam", "fedavg"),
-        "how the server merges updates",
-        source="Reddi et al. 2021; McMahan et al. 2017",
+        SERVER_RULES,
+        "how the server merges updates; 'fedavg' with 'buffered' is FedBuff",
+        source="Reddi et al. 2021; McMahan et al. 2017; Li et al. 2020; Wang et al. 2020; Karimireddy et al. 2020; Xie "
+        "et al. 2019; Nguyen et al. 2022",
     )
     server_rate: float = real(0.1, 0.0, None, "", "learning rate of the server")
+    fairness_q: float = real(
+        0.0,
+        0.0,
+        10.0,
+        "",
+        "q of the q-fair objective: an update weighs as its loss to the power of q",
+        source="Li 2020",
+    )
+    patience: float = real(
+        10.0, 1.0, None, "deadlines", "longest that a synchronous server waits, or that an update may be under way"
+    )
+    buffer_size: int = integer(10, 1, None, "updates that 'buffered' waits for", source="FedBuff: 10")
+    mixing: float = real(0.6, 0.0, 1.0, "", "share of a fresh update in the new model under 'fedasync'")
+    staleness: str = choice(
+        "polynomial",
+        ("constant", "polynomial", "hinge"),
+        "how an update loses weight with the versions that it is behind, where devices go on from round to round",
+        source="Xie et al. 2019",
+    )
+    staleness_exponent: float = real(0.5, 0.0, None, "", "a of 'polynomial': (s + 1)^-a", source="Xie et al. 2019")
+    hinge_slope: float = real(10.0, 0.0, None, "", "a of 'hinge': 1 / (a (s - b) + 1) beyond b", source="Xie 2019")
+    hinge_delay: int = integer(4, 0, None, "b of 'hinge': versions behind that cost nothing", source="Xie 2019")
+    warm_start_steps: int = integer(0, 0, None, "steps of central training, on all data, before the first round")
+    monitored: bool = flag(False, "whether linked devices report their loss in every round, not only with an update")
     bits_per_parameter: int = integer(32, 1, 64, "bits of one uploaded parameter")
     eval_samples: int = integer(360, 1, None, "held-out samples that measure the global model")
     device_eval_samples: int = integer(16, 1, None, "samples of each device that measure the model on it")
@@ -198,11 +243,30 @@ class Learning(Section):
 
 @dataclass(frozen=True)
 class Drift(Section):
-    """How the data of the devices change over time; they do not."""
+    """How the data of the devices change over time, from a first distribution to a second one."""
 
     prefix: ClassVar[str] = "drift."
 
-    kind: str = choice("none", ("none",), "what drifts")
+    kind: str = choice("none", ("none", "abrupt", "gradual", "recurring"), "at once, sample by sample, or to and fro")
+    moves: str = choice(
+        "data",
+        ("data", "label", "concept"),
+        "what differs afterwards: p(x), by the transform; p(y), devices hold other labels, half of them vanish; "
+        "or p(y|x), labels are swapped",
+    )
+    transform: str = choice(
+        "rotation", ("rotation", "brightness", "noise"), "what happens to the images where p(x) moves"
+    )
+    strength: float = real(
+        0.5, 0.0, 1.0, "", "rotation by this share of 90 degrees, or share of the largest brightness that is added"
+    )
+    swapped_labels: int = integer(4, 2, 10, "labels that change places where p(y|x) moves; chosen per episode")
+    onset_round: tuple[float, float] = interval(
+        (10.0, 20.0), 0.0, None, "rounds", "when drift begins; drawn per episode"
+    )
+    stagger_rounds: float = real(10.0, 0.0, None, "rounds", "latest that a device follows the first one")
+    duration_rounds: float = real(15.0, 1.0, None, "rounds", "length of the transition of 'gradual'")
+    period_rounds: float = real(30.0, 2.0, None, "rounds", "length of a cycle of 'recurring', half of it drifted")
 
 
 @dataclass(frozen=True)
@@ -262,11 +326,36 @@ class Scenario(Section):
                 features,
                 f"null or {self.quantum.num_qubits} (quantum.num_qubits) for model 'qnn'",
             )
+        self._check_aggregation()
+
+    def _check_aggregation(self) -> None:
+        """Refuse a server rule that does not go with when the server merges."""
+        learning = self.learning
+        if (learning.server_rule == "fedasync") != (learning.aggregation == "asynchronous"):
+            raise InvalidValueError(
+                "learning.server_rule",
+                learning.server_rule,
+                f"'fedasync' with aggregation 'asynchronous', and only there; it is {learning.aggregation!r}",
+            )
+        if self.goes_on and learning.server_rule in ("scaffold", "fednova", "q-fedavg"):
+            raise InvalidValueError(
+                "learning.server_rule", learning.server_rule, f"'fedadam' or 'fedavg' for {learning.aggregation!r}"
+            )
 
     @property
     def num_features(self) -> int:
         """Inputs of the learner."""
         return self.learning.num_features or self.quantum.num_qubits
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether devices go on working from one round to the next."""
+        return self.learning.aggregation in ("asynchronous", "buffered")
+
+    @property
+    def longest_round_s(self) -> float:
+        """Longest duration of a round."""
+        return self.deadline_s * (self.learning.patience if self.learning.aggregation == "synchronous" else 1.0)
 
     @classmethod
     def preset(cls, name: str) -> Scenario:

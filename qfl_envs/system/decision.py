@@ -19,6 +19,9 @@ class Decision:
         cpu_hz: (E, N) clock. Default: all that other work leaves. More than that is reduced to it.
         local_steps: (E, N) integer, at least 1 for participants. Default: ``learning.local_steps``.
         time_share: (E) bool, whether devices on one sub-channel take turns. Default: ``radio.access``.
+        band_share: (E, N) share of its cell's whole band that each device has for itself, instead of a sub-channel;
+            participants whose shares add up to more than 1 get that much less. Default: sub-channels.
+        adaptation: (E) integer, see :class:`qfl_envs.system.learning.adaptation.Adaptation`. Default: an ordinary one.
     """
 
     participate: np.ndarray
@@ -27,6 +30,8 @@ class Decision:
     cpu_hz: np.ndarray | None = None
     local_steps: np.ndarray | None = None
     time_share: np.ndarray | None = None
+    band_share: np.ndarray | None = None
+    adaptation: np.ndarray | None = None
 
 
 def deal_subchannels(participate: np.ndarray, serving: np.ndarray, gain: np.ndarray) -> np.ndarray:

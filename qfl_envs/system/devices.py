@@ -14,12 +14,12 @@ from qfl_envs.quantum.circuits import Circuit
 from qfl_envs.scenario import Fleet, Scenario
 
 
-def draw_per_device(bounds: tuple[float, float], uniform: np.ndarray) -> np.ndarray:
-    """One value per device, uniform in the logarithm between the bounds."""
+def draw_per_device(bounds: tuple[float, float], uniform: np.ndarray, spread: float = 1.0) -> np.ndarray:
+    """One value per device, uniform in the logarithm between the bounds, or in a share of that interval's middle."""
     low, high = bounds
     if low == high:
         return np.full(uniform.shape, low)
-    return low * (high / low) ** uniform
+    return low * (high / low) ** (0.5 + spread * (uniform - 0.5))
 
 
 def load(fleet: Fleet, normal: np.ndarray) -> np.ndarray:
@@ -39,14 +39,15 @@ def circuit_of(scenario: Scenario) -> Circuit:
     return Circuit(quantum.num_qubits, quantum.num_layers, quantum.encoder, quantum.entangler)  # type: ignore[arg-type]
 
 
-def shots_per_step(scenario: Scenario) -> float:
+def shots_per_step(scenario: Scenario, head_only: bool = False) -> float:
     """Shots of one local step on a quantum processor: every sample runs its circuit and two shifted ones per angle.
 
-    A scenario that simulates the network alone keeps the cost of the quantum learner.
+    A scenario that simulates the network alone, and a surrogate, keep the cost of the quantum learner. The gradient of
+    the last layer alone (``head_only``) needs no shifted circuits.
     """
-    if scenario.learning.model not in ("qnn", "none"):
+    if scenario.learning.model not in ("qnn", "surrogate", "none"):
         return 0.0
-    circuits = 1 + 2 * circuit_of(scenario).num_gate_angles
+    circuits = 1 if head_only else 1 + 2 * circuit_of(scenario).num_gate_angles
     return float(scenario.learning.batch_size * circuits * scenario.quantum.shots)
 
 
@@ -80,12 +81,30 @@ def wait_seconds(scenario: Scenario) -> float:
 
 
 def compute_work(
-    scenario: Scenario, local_steps: np.ndarray, cpu_hz: np.ndarray, shot_s: np.ndarray, load_share: np.ndarray
+    scenario: Scenario,
+    local_steps: np.ndarray,
+    cpu_hz: np.ndarray,
+    shot_s: np.ndarray,
+    load_share: np.ndarray,
+    step_shots: np.ndarray | None = None,
 ) -> Work:
-    """Time and energy of a round's local steps; arguments as in :func:`step_seconds`, all (E, N)."""
+    """Time and energy of a round's local steps.
+
+    Args:
+        scenario: Cost of a step.
+        local_steps: (E, N).
+        cpu_hz: (E, N) clock that is left for training.
+        shot_s: (E, N) seconds per shot of the idle quantum processor.
+        load_share: (E, N) share of it that other work takes.
+        step_shots: (E, 1) shots of a step; None for :func:`shots_per_step`.
+
+    Returns:
+        Arrays (E, N).
+    """
     fleet = scenario.fleet
+    shots = shots_per_step(scenario) if step_shots is None else step_shots
     wait_s = np.where(local_steps > 0, wait_seconds(scenario), 0.0)
-    seconds = wait_s + local_steps * step_seconds(scenario, cpu_hz, shot_s, load_share)
-    cycles = local_steps * scenario.learning.batch_size * fleet.cycles_per_sample
-    circuits_s = local_steps * shots_per_step(scenario) * shot_s
+    cycles = local_steps * (scenario.learning.batch_size * fleet.cycles_per_sample)
+    circuits_s = local_steps * shots * shot_s
+    seconds = wait_s + cycles / cpu_hz + circuits_s / (1 - load_share)
     return Work(seconds, fleet.capacitance * cycles * cpu_hz**2 + fleet.quantum_w * circuits_s)

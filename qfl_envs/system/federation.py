@@ -18,16 +18,19 @@ import numpy as np
 from qfl_envs.scenario import Scenario
 from qfl_envs.system import devices
 from qfl_envs.system.decision import Decision, deal_subchannels
-from qfl_envs.system.learning.aggregation import server_step, weighted_mean_update
-from qfl_envs.system.learning.shapes import NUM_CLASSES, model_bits, num_parameters, payload_bits
+from qfl_envs.system.difficulty import Difficulty
+from qfl_envs.system.learning.adaptation import RETRAIN_FACTOR, Adaptation, uploaded_bits, work_factor
+from qfl_envs.system.learning.drift import num_worlds, onset_round, severity
+from qfl_envs.system.learning.shapes import NUM_CLASSES, kept_parameters, model_bits, payload_bits
+from qfl_envs.system.learning.work import LocalResult, LocalWork
 from qfl_envs.system.network import channel, links, mobility, radio
 from qfl_envs.system.random import RowRandom
-from qfl_envs.system.report import Fairness, RoundReport
+from qfl_envs.system.report import RoundReport, fairness
+from qfl_envs.system.server import Server
 from qfl_envs.system.state import SystemState
 
 if TYPE_CHECKING:
-    from qfl_envs.system.learning.learner import Learner
-    from qfl_envs.system.learning.training import Participants
+    from qfl_envs.system.learning.work import LocalLearner
 
 
 @dataclass
@@ -44,6 +47,8 @@ class _Round:
     power_dbm: np.ndarray = field(init=False)
     cpu_hz: np.ndarray = field(init=False)
     local_steps: np.ndarray = field(init=False)
+    adaptation: np.ndarray = field(init=False)
+    band_share: np.ndarray | None = None
     time_share: np.ndarray = field(init=False)
     compute_s: np.ndarray = field(init=False)
     protect_s: np.ndarray = field(init=False)
@@ -57,8 +62,10 @@ class _Round:
     late: np.ndarray = field(init=False)
     lost: np.ndarray = field(init=False)
     depleted: np.ndarray = field(init=False)
-    participants: Participants | None = None
-    updates: np.ndarray | None = None
+    trains: np.ndarray = field(init=False)
+    drifted: np.ndarray = field(init=False)
+    payload_bits: np.ndarray = field(init=False)
+    result: LocalResult | None = None
     best_before: np.ndarray = field(init=False)
 
 
@@ -73,7 +80,12 @@ class FederatedSystem:
     state: SystemState
 
     def __init__(
-        self, scenario: Scenario, num_systems: int = 1, max_local_steps: int | None = None, device: str = "cpu"
+        self,
+        scenario: Scenario,
+        num_systems: int = 1,
+        max_local_steps: int | None = None,
+        device: str = "cpu",
+        adapts: bool = False,
     ) -> None:
         """Prepare the systems; call :meth:`reset` before the first round.
 
@@ -83,23 +95,37 @@ class FederatedSystem:
             max_local_steps: Most local steps that decisions will ask for; None for ``learning.local_steps``.
                 Mini-batches for so many steps are drawn in each round.
             device: Torch device of the learning.
+            adapts: Whether decisions will ask for other rounds than ordinary ones.
         """
         self.scenario = scenario
         self.num_systems = num_systems
         self.max_local_steps = scenario.learning.local_steps if max_local_steps is None else max_local_steps
-        self.device = device
+        if adapts:
+            self.max_local_steps *= RETRAIN_FACTOR
+        self.device, self.adapts = device, adapts
+        self.difficulty = Difficulty()
         self.generators: list[np.random.Generator] = [np.random.default_rng(0)] * num_systems
         self.sites_m = mobility.cell_sites(scenario.radio)
+        self.server = Server(scenario)
         self.payload_bits = payload_bits(scenario)
-        self._learner: Learner | None = None
+        # how long an update may take: until the round ends at the latest, or until patience does
+        self._limit_s = scenario.deadline_s * (scenario.learning.patience if scenario.goes_on else 1.0)
+        if not scenario.goes_on:
+            self._limit_s = scenario.longest_round_s
+        self._learner: LocalLearner | None = None
 
     @property
-    def learner(self) -> Learner | None:
+    def learner(self) -> LocalLearner | None:
         """Data and model, loaded when first needed; None where the scenario learns nothing."""
         if self._learner is None and self.scenario.learning.model != "none":
-            from qfl_envs.system.learning.learner import Learner
+            if self.scenario.learning.model == "surrogate":
+                from qfl_envs.system.learning.surrogate import Surrogate
 
-            self._learner = Learner(self.scenario, self.device)
+                self._learner = Surrogate(self.scenario)
+            else:
+                from qfl_envs.system.learning.learner import Learner
+
+                self._learner = Learner(self.scenario, self.device)
         return self._learner
 
     def reset(self, generators: Sequence[np.random.Generator], rows: np.ndarray | None = None) -> None:
@@ -120,18 +146,29 @@ class FederatedSystem:
 
     def _initial_state(self, random: RowRandom) -> SystemState:
         """Place devices, deal data and batteries, and measure the untrained model."""
-        scenario, fleet = self.scenario, self.scenario.fleet
+        scenario, fleet, learning = self.scenario, self.scenario.fleet, self.scenario.learning
         systems, n, c = len(random.generators), scenario.num_devices, scenario.radio.num_cells
-        parameters = num_parameters(scenario)
+        parameters, worlds = kept_parameters(scenario), num_worlds(scenario.drift)
         uniform = random.uniform(
-            place=(n, 3), heading=(n,), link=(n,), cpu=(n,), shot=(n,), battery=(n,), model=(parameters,)
+            place=(n, 3),
+            heading=(n,),
+            link=(n,),
+            cpu=(n,),
+            shot=(n,),
+            battery=(n,),
+            drift=(1 + n,),
+            model=(parameters,),
         )
         normal = random.normal(
             velocity=(n, 2), shadowing=(n, c), rician=(n,), scatter=(n, c, scenario.radio.num_subchannels, 2), load=(n,)
         )
         mean_velocity = mobility.mean_velocity(fleet, uniform["heading"])
-        battery_j = devices.draw_per_device(fleet.battery_j, uniform["battery"])
+        spread = self.difficulty.heterogeneity
+        battery_j = devices.draw_per_device(fleet.battery_j, uniform["battery"], spread)
         rician_k_db = scenario.radio.rician_k_db + scenario.radio.rician_k_std_db * normal["rician"]
+        of_fleet = np.arange(n) < np.ceil(self.difficulty.fleet * n)
+        controlled = parameters if learning.server_rule == "scaffold" else 0
+        flying = parameters if scenario.goes_on else 0
         state = SystemState(
             position_m=mobility.place(scenario.radio, uniform["place"]),
             velocity_mps=mean_velocity + fleet.speed_std_mps * normal["velocity"],
@@ -140,19 +177,35 @@ class FederatedSystem:
             rician_k=10 ** (rician_k_db / 10),
             scatter=channel.complex_normal(normal["scatter"]),
             gain=np.zeros(()),
-            active=np.ones((systems, n), dtype=bool),
+            active=np.tile(of_fleet, (systems, 1)),
             link_up=links.start_up(scenario.radio, uniform["link"]),
-            max_cpu_hz=devices.draw_per_device(fleet.cpu_hz, uniform["cpu"]),
-            shot_s=devices.draw_per_device(fleet.shot_s, uniform["shot"]),
+            max_cpu_hz=devices.draw_per_device(fleet.cpu_hz, uniform["cpu"], spread),
+            shot_s=devices.draw_per_device(fleet.shot_s, uniform["shot"], spread),
             load_normal=normal["load"],
             battery_j=battery_j,
             full_battery_j=battery_j.copy(),
-            sample_index=np.zeros((systems, n, 1), dtype=np.int32),
+            busy_s=np.zeros((systems, n)),
+            sample_index=np.zeros((systems, worlds, n, 1), dtype=np.int32),
             num_samples=np.ones((systems, n), dtype=np.int64),
+            label_map=np.tile(np.arange(NUM_CLASSES), (systems, worlds, 1)),
+            label_share=np.zeros((systems, worlds, n, NUM_CLASSES)),
+            onset_round=onset_round(scenario.drift, uniform["drift"]),
+            drift_strength=np.full(systems, self.difficulty.drift),
             parameters=np.zeros((systems, parameters), dtype=np.float32),
             first_moment=np.zeros((systems, parameters), dtype=np.float32),
             second_moment=np.zeros((systems, parameters), dtype=np.float32),
+            adam_steps=np.zeros(systems, dtype=np.int64),
             updates=np.zeros(systems, dtype=np.int64),
+            local_rate=np.full(systems, learning.local_rate),
+            dropout=np.full(systems, learning.dropout),
+            activation_bits=np.full(systems, learning.activation_bits or 0),
+            controls=np.zeros((systems, n, controlled)),
+            server_control=np.zeros((systems, controlled)),
+            flight=np.zeros((systems, n, flying), dtype=np.float32),
+            flight_arrives=np.zeros((systems, n), dtype=bool),
+            flight_weight=np.zeros((systems, n)),
+            held_version=np.zeros((systems, n), dtype=np.int64),
+            received_loss=np.zeros((systems, n)),
             accuracy=np.zeros(systems),
             start_accuracy=np.zeros(systems),
             best_accuracy=np.zeros(systems),
@@ -168,12 +221,16 @@ class FederatedSystem:
         )
         state.gain = self._gain(state)
         if self.learner is not None:
-            parts = [self.learner.partition(generator) for generator in random.generators]
-            state.sample_index = np.stack([index for index, _ in parts])
-            state.num_samples = np.stack([sizes for _, sizes in parts])
-            state.parameters = self.learner.model.initial(uniform["model"])
+            holdings = [self.learner.data.deal(generator) for generator in random.generators]
+            state.sample_index = np.stack([holding.sample_index for holding in holdings])
+            state.num_samples = np.stack([holding.num_samples for holding in holdings])
+            state.label_map = np.stack([holding.label_map for holding in holdings])
+            state.label_share = np.stack([self.learner.data.label_share(holding) for holding in holdings])
+            state.parameters = self.learner.initial(uniform["model"])
             self._measure(state, np.arange(systems))
             state.start_accuracy, state.best_accuracy = state.accuracy.copy(), state.accuracy.copy()
+            if learning.monitored:
+                state.reported_loss = np.where(state.active & state.link_up, state.device_loss, state.reported_loss)
         return state
 
     def __getstate__(self) -> dict[str, object]:
@@ -195,8 +252,12 @@ class FederatedSystem:
         return devices.step_seconds(self.scenario, self.cpu_hz(), self.state.shot_s, self.load_share())
 
     def available(self) -> np.ndarray:
-        """(E, N) bool, devices that can take part: of the fleet, linked, with charge above the reserve."""
-        return self.state.active & self.state.link_up & ~self.empty()
+        """(E, N) bool, devices that can take part: of the fleet, linked, free, with charge above the reserve."""
+        return self.state.active & self.state.link_up & (self.state.busy_s == 0.0) & ~self.empty()
+
+    def drifted(self) -> np.ndarray:
+        """Share (E, N) of each device's data that comes from the second distribution this round."""
+        return self._drifted(self.state, slice(None))
 
     def empty(self) -> np.ndarray:
         """(E, N) bool, devices whose charge is down to the reserve."""
@@ -221,11 +282,12 @@ class FederatedSystem:
 
     def _begin(self, state: SystemState, random: RowRandom) -> _Round:
         """Draw all randomness of the round, always the same amount of it."""
-        scenario, learning = self.scenario, self.scenario.learning
+        scenario, learner = self.scenario, self.learner
         n, c, k = scenario.num_devices, scenario.radio.num_cells, scenario.radio.num_subchannels
-        batches = (n, self.max_local_steps, learning.batch_size) if self.learner is not None else (0,)
-        uniform = random.uniform(packet=(n,), batch=batches, shots=(1,), link=(n,), harvest=(n,))
-        normal = random.normal(velocity=(n, 2), shadowing=(n, c), scatter=(n, c, k, 2), load=(n,))
+        of_uniform = {} if learner is None else learner.uniform_shapes(self.max_local_steps, self.adapts)
+        of_normal = {} if learner is None else learner.normal_shapes()
+        uniform = random.uniform(packet=(n,), link=(n,), harvest=(n,), **of_uniform)
+        normal = random.normal(velocity=(n, 2), shadowing=(n, c), scatter=(n, c, k, 2), load=(n,), **of_normal)
         load_share = devices.load(scenario.fleet, state.load_normal)
         return _Round(uniform, normal, channel.serving_cell(state.gain), load_share)
 
@@ -235,30 +297,40 @@ class FederatedSystem:
         able = self.available()
         wanted = np.asarray(decision.participate, dtype=bool)
         work.participate = wanted & able
+        systems, n = wanted.shape
+        work.adaptation = np.zeros(systems, dtype=np.int64) if decision.adaptation is None else decision.adaptation
         available_hz = state.max_cpu_hz * (1 - work.load_share)
         wanted_hz = available_hz if decision.cpu_hz is None else decision.cpu_hz
         work.cpu_hz = np.minimum(wanted_hz, available_hz)
         work.repaired = wanted & (~able | (wanted_hz > available_hz))
+        work.band_share = decision.band_share
         if decision.subchannel is None:
             work.subchannel = deal_subchannels(work.participate, work.serving, state.gain)
         else:
             work.subchannel = np.where(work.participate, decision.subchannel, 0).clip(0, limits.num_subchannels - 1)
             work.repaired |= work.participate & (work.subchannel != decision.subchannel)
-        shape = work.participate.shape
-        power_dbm = np.full(shape, limits.max_power_dbm) if decision.power_dbm is None else decision.power_dbm
-        work.power_dbm = np.clip(power_dbm, limits.min_power_dbm, limits.max_power_dbm)
+        power_dbm = np.full((systems, n), limits.max_power_dbm) if decision.power_dbm is None else decision.power_dbm
+        work.power_dbm = np.minimum(np.maximum(power_dbm, limits.min_power_dbm), limits.max_power_dbm)
         work.repaired |= wanted & (power_dbm != work.power_dbm)
         steps = scenario.learning.local_steps if decision.local_steps is None else decision.local_steps
-        work.local_steps = np.where(work.participate, np.clip(steps, 1, self.max_local_steps), 0)
+        if self.adapts:
+            steps = steps * np.where(work.adaptation == Adaptation.RETRAIN, RETRAIN_FACTOR, 1)[:, None]
+        work.local_steps = np.where(work.participate, np.minimum(np.maximum(steps, 1), self.max_local_steps), 0)
         work.repaired |= work.participate & (work.local_steps != steps)
         if decision.time_share is None:
-            work.time_share = np.full(shape[0], limits.access == "time_share")
+            work.time_share = np.full(systems, limits.access == "time_share")
         else:
             work.time_share = decision.time_share
 
     def _compute(self, state: SystemState, work: _Round) -> None:
         """2. Local work takes seconds and joules, on the processor and on the quantum processor."""
-        taken = devices.compute_work(self.scenario, work.local_steps, work.cpu_hz, state.shot_s, work.load_share)
+        steps, step_shots = work.local_steps, None
+        if self.adapts:
+            every, of_head = (devices.shots_per_step(self.scenario, head_only) for head_only in (False, True))
+            step_shots = np.where(work.adaptation == Adaptation.HEAD, of_head, every)[:, None]
+            repeats = work_factor(work.adaptation) // np.where(work.adaptation == Adaptation.RETRAIN, RETRAIN_FACTOR, 1)
+            steps = steps * repeats[:, None]
+        taken = devices.compute_work(self.scenario, steps, work.cpu_hz, state.shot_s, work.load_share, step_shots)
         work.compute_s, work.energy_j = taken.seconds, taken.energy_j
 
     def _protect(self, work: _Round) -> None:
@@ -271,45 +343,66 @@ class FederatedSystem:
         """4. Updates go up: rate, seconds, joules; some are late, some lost, some outlive the battery."""
         scenario, fleet, part = self.scenario, self.scenario.fleet, work.participate
         power_w = radio.dbm_to_w(work.power_dbm)
-        up = radio.uplink(scenario.radio, state.gain, work.serving, part, work.subchannel, power_w, work.time_share)
+        if work.band_share is None:
+            up = radio.uplink(scenario.radio, state.gain, work.serving, part, work.subchannel, power_w, work.time_share)
+        else:
+            up = radio.band_uplink(scenario.radio, state.gain, work.serving, part, power_w, work.band_share)
         work.rates_bps = up.rate_bps
         work.best_alone_bps = radio.best_alone_bps(scenario.radio, state.gain, work.serving)
+        work.payload_bits = np.array(self.payload_bits)
+        if self.adapts:
+            bits = uploaded_bits(scenario, work.adaptation) + scenario.security.protection_bits
+            work.payload_bits = bits[:, None]
         down_bps = radio.downlink_rate_bps(scenario.radio, state.gain, work.serving)
         before_s = model_bits(scenario) / np.maximum(down_bps, 1e-9) + work.compute_s + work.protect_s
-        finish_s = before_s + self.payload_bits / np.maximum(up.rate_bps, 1e-9)
-        work.late = part & (finish_s > scenario.deadline_s)
+        finish_s = before_s + work.payload_bits / np.maximum(up.rate_bps, 1e-9)
+        limit_s = self._limit_s
+        work.late = part & (finish_s > limit_s)
         # the deadline cuts short first the upload, then the work before it
-        work.upload_s = np.where(part, np.minimum(finish_s, scenario.deadline_s) - before_s, 0.0).clip(min=0.0)
-        done = np.minimum(scenario.deadline_s / np.maximum(before_s, 1e-12), 1.0)
+        work.upload_s = np.where(part, np.maximum(np.minimum(finish_s, limit_s) - before_s, 0.0), 0.0)
+        done = np.minimum(limit_s / np.maximum(before_s, 1e-12), 1.0)
         radio_w = (power_w + fleet.transmit_circuit_w) * up.share
         needed_j = np.where(part, work.energy_j * done + radio_w * work.upload_s, 0.0)
         work.depleted = part & (needed_j > state.battery_j)
-        affordable_s = (state.battery_j - work.energy_j * done).clip(min=0.0) / np.maximum(radio_w, 1e-12)
+        affordable_s = np.maximum(state.battery_j - work.energy_j * done, 0.0) / np.maximum(radio_w, 1e-12)
         work.upload_s = np.where(work.depleted, np.minimum(work.upload_s, affordable_s), work.upload_s)
         work.energy_j = np.minimum(needed_j, state.battery_j)
         error = radio.packet_error(scenario.radio, up.sinr)
         arrives = part & ~work.late & ~work.depleted
         work.lost = arrives & (work.uniform["packet"] < error)
-        work.delivered = arrives & ~work.lost
-        work.bits_sent = np.where(part, np.minimum(up.rate_bps * work.upload_s, self.payload_bits), 0.0)
+        work.trains = arrives & ~work.lost
+        work.bits_sent = np.where(part, np.minimum(up.rate_bps * work.upload_s, work.payload_bits), 0.0)
+        if scenario.goes_on:
+            self._go_on(state, work, np.minimum(finish_s, limit_s))
+            return
+        work.delivered = work.trains
         # the server hears a packet in error at its end, but waits until the deadline for one that never comes
-        waits = (part & ~arrives).any(-1) | ~part.any(-1)
-        work.round_s = np.where(waits, scenario.deadline_s, np.where(arrives, finish_s, 0.0).max(-1))
+        last_s = np.where(arrives, finish_s, 0.0).max(-1)
+        work.round_s = np.where((part & ~arrives).any(-1), limit_s, last_s)
+        work.round_s = np.where(part.any(-1), work.round_s, scenario.deadline_s)
+
+    def _go_on(self, state: SystemState, work: _Round, finish_s: np.ndarray) -> None:
+        """The round ends when the server has heard enough, or at the deadline; who is not ready goes on."""
+        learning, part = self.scenario.learning, work.participate
+        enough = 1 if learning.aggregation == "asynchronous" else min(learning.buffer_size, part.shape[1])
+        remaining_s = np.where(part, finish_s, state.busy_s)
+        state.flight_arrives = np.where(part, work.trains, state.flight_arrives) & (remaining_s > 0.0)
+        arrival_s = np.where(state.flight_arrives, remaining_s, np.inf)
+        heard_enough_s = np.partition(arrival_s, enough - 1, axis=-1)[:, enough - 1]
+        work.round_s = np.minimum(heard_enough_s, self.scenario.deadline_s)
+        work.delivered = arrival_s <= work.round_s[:, None]
+        state.flight_arrives &= ~work.delivered
+        state.busy_s = np.maximum(remaining_s - work.round_s[:, None], 0.0)
 
     def _learn(self, state: SystemState, work: _Round) -> None:
         """5. Participants train on their own data from the global model; no update that never arrives is computed."""
-        if self.learner is None or not work.delivered.any():
+        state.held_version = np.where(work.participate, state.updates[:, None], state.held_version)
+        state.received_loss = np.where(work.participate, state.device_loss, state.received_loss)
+        if self.learner is None or not work.trains.any():
             return
-        work.participants, work.updates = self.learner.train(
-            state.parameters,
-            state.sample_index,
-            state.num_samples,
-            work.delivered,
-            work.local_steps,
-            work.uniform["batch"],
-            [np.random.default_rng(int(seed * 2**53)) for seed in work.uniform["shots"][:, 0]]
-            if self.scenario.quantum.sampled
-            else None,
+        work.result = self.learner.train(
+            state,
+            LocalWork(work.trains, work.local_steps, work.adaptation, self.drifted(), work.uniform, work.normal),
         )
 
     def _attack(self, work: _Round) -> None:
@@ -317,31 +410,28 @@ class FederatedSystem:
 
     def _aggregate(self, state: SystemState, work: _Round) -> None:
         """7. The server merges what arrived into the global model."""
-        if work.participants is None or work.updates is None:
+        if self.learner is None:
             return
-        row, device = work.participants.row, work.participants.device
-        weights = state.num_samples[row, device].astype(float)
-        mean_update = weighted_mean_update(work.updates, weights, row, len(state.parameters))
-        heard = np.asarray(work.delivered.any(-1))
-        stepped = server_step(
-            self.scenario.learning,
-            state.parameters,
-            mean_update,
-            state.first_moment,
-            state.second_moment,
-            state.updates,
-        )
-        for old, new in zip((state.parameters, state.first_moment, state.second_moment), stepped, strict=True):
-            np.copyto(old, new, where=heard[:, None], casting="same_kind")
-        state.updates += heard
+        if not self.scenario.goes_on:
+            if work.result is not None:
+                self.server.merge(state, work.result, work.adaptation)
+            return
+        if work.result is not None:
+            self.server.take_off(state, work.result)
+        if work.delivered.any():
+            self.server.land(state, work.delivered)
 
     def _evaluate(self, state: SystemState, work: _Round) -> None:
         """8. The new model is measured on held-out data and on every device."""
         work.best_before = state.best_accuracy
-        state.reported_loss = np.where(work.delivered, state.device_loss, state.reported_loss)
+        state.reported_loss = np.where(work.delivered, state.received_loss, state.reported_loss)
         state.age = np.where(work.delivered, 0, state.age + 1)
         if self.learner is not None:
-            self._measure(state, np.flatnonzero(work.delivered.any(-1)))
+            moves = self.scenario.drift.kind != "none"
+            heard = np.ones(len(work.round_s), dtype=bool) if moves else work.delivered.any(-1)
+            self._measure(state, np.flatnonzero(heard))
+            if self.scenario.learning.monitored:
+                state.reported_loss = np.where(state.active & state.link_up, state.device_loss, state.reported_loss)
         state.best_accuracy = np.maximum(state.best_accuracy, state.accuracy)
 
     def _move_on(self, state: SystemState, work: _Round) -> None:
@@ -379,11 +469,16 @@ class FederatedSystem:
         distance = channel.distance_m(self.scenario.radio, self.sites_m, state.position_m)
         return channel.power_gain(self.scenario.radio, distance, state.shadowing_db, state.rician_k, state.scatter)
 
+    def _drifted(self, state: SystemState, rows: np.ndarray | slice) -> np.ndarray:
+        return severity(
+            self.scenario.drift, state.round_index[rows], state.onset_round[rows], state.drift_strength[rows]
+        )
+
     def _measure(self, state: SystemState, rows: np.ndarray) -> None:
         """Measure the global models of some systems."""
         if self.learner is None or len(rows) == 0:
             return
-        measured = self.learner.evaluate(state.parameters[rows], state.sample_index[rows], state.num_samples[rows])
+        measured = self.learner.evaluate(state, rows, self._drifted(state, rows))
         state.accuracy[rows], state.loss[rows] = measured.accuracy, measured.loss
         state.device_accuracy[rows], state.device_loss[rows] = measured.device_accuracy, measured.device_loss
 
@@ -414,16 +509,3 @@ class FederatedSystem:
             device_loss=state.device_loss.copy(),
             fairness=fairness(state.device_accuracy),
         )
-
-
-def fairness(device_accuracy: np.ndarray) -> Fairness:
-    """Spread of the accuracies (E, N) over devices; equal accuracies of zero count as perfectly even."""
-    n = device_accuracy.shape[-1]
-    worst = -(-n // 10)
-    squares = (device_accuracy**2).sum(-1)
-    total = device_accuracy.sum(-1)
-    return Fairness(
-        variance=device_accuracy.var(-1),
-        worst_accuracy=np.partition(device_accuracy, worst - 1, axis=-1)[:, :worst].mean(-1),
-        jain=np.where(squares > 0, total**2 / np.maximum(n * squares, 1e-300), 1.0),
-    )

@@ -77,3 +77,16 @@ class RoundReport:
     loss: np.ndarray
     device_loss: np.ndarray
     fairness: Fairness
+
+
+def fairness(device_accuracy: np.ndarray) -> Fairness:
+    """Spread of the accuracies (E, N) over devices; equal accuracies of zero count as perfectly even."""
+    n = device_accuracy.shape[-1]
+    worst = -(-n // 10)
+    squares = (device_accuracy**2).sum(-1)
+    total = device_accuracy.sum(-1)
+    return Fairness(
+        variance=device_accuracy.var(-1),
+        worst_accuracy=np.partition(device_accuracy, worst - 1, axis=-1)[:, :worst].mean(-1),
+        jain=np.where(squares > 0, total**2 / np.maximum(n * squares, 1e-300), 1.0),
+    )

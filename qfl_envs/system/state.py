@@ -28,12 +28,30 @@ class SystemState:
         load_normal: (E, N) standard normal process behind the load.
         battery_j: (E, N) charge.
         full_battery_j: (E, N) charge at the start.
-        sample_index: (E, N, D) rows of the training set that each device holds, the first ``num_samples`` valid.
+        busy_s: (E, N) time that the update under way still takes; 0 for devices that are free.
+        sample_index: (E, W, N, D) rows of the training set that each device holds in each distribution of the data,
+            the first ``num_samples`` valid.
         num_samples: (E, N) samples of each device.
+        label_map: (E, W, classes) label of the samples of each class in each distribution.
+        label_share: (E, W, N, classes) share of each class among the samples of a device.
+        onset_round: (E, N) round in which the data of each device begin to drift.
+        drift_strength: (E) share of the data that drifts at most.
         parameters: (E, P) float32 global model.
         first_moment: (E, P) float32 of the server's Adam.
         second_moment: (E, P) float32 of the server's Adam.
-        updates: (E) rounds in which the global model changed.
+        adam_steps: (E) steps behind these moments.
+        updates: (E) versions of the global model since the start.
+        local_rate: (E) learning rate of the local steps.
+        dropout: (E) share of the readouts that local steps leave out.
+        activation_bits: (E) bits of each readout in local steps, 0 for full precision.
+        controls: (E, N, P) control variates of SCAFFOLD; P is 0 without.
+        server_control: (E, P) that of the server.
+        flight: (E, N, P) float32 what each device will hand in, its update or, under FedAsync, its model; P is 0 where
+            devices do not go on from round to round.
+        flight_arrives: (E, N) bool, whether what is under way will arrive.
+        flight_weight: (E, N) its weight.
+        held_version: (E, N) version of the global model that each device received last.
+        received_loss: (E, N) loss of that version on the device's data.
         accuracy: (E) held-out accuracy of the global model.
         start_accuracy: (E) that of the untrained model.
         best_accuracy: (E) best of the episode so far.
@@ -62,12 +80,28 @@ class SystemState:
     load_normal: np.ndarray
     battery_j: np.ndarray
     full_battery_j: np.ndarray
+    busy_s: np.ndarray
     sample_index: np.ndarray
     num_samples: np.ndarray
+    label_map: np.ndarray
+    label_share: np.ndarray
+    onset_round: np.ndarray
+    drift_strength: np.ndarray
     parameters: np.ndarray
     first_moment: np.ndarray
     second_moment: np.ndarray
+    adam_steps: np.ndarray
     updates: np.ndarray
+    local_rate: np.ndarray
+    dropout: np.ndarray
+    activation_bits: np.ndarray
+    controls: np.ndarray
+    server_control: np.ndarray
+    flight: np.ndarray
+    flight_arrives: np.ndarray
+    flight_weight: np.ndarray
+    held_version: np.ndarray
+    received_loss: np.ndarray
     accuracy: np.ndarray
     start_accuracy: np.ndarray
     best_accuracy: np.ndarray

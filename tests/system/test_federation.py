@@ -10,9 +10,8 @@ import torch
 
 from qfl_envs.scenario import Scenario
 from qfl_envs.system.decision import Decision, deal_subchannels
-from qfl_envs.system.federation import fairness
 from qfl_envs.system.learning.data import load_dataset
-from qfl_envs.system.report import RoundReport
+from qfl_envs.system.report import RoundReport, fairness
 
 LEARNED = ("accuracy", "best_accuracy", "best_accuracy_gain", "loss", "device_loss", "fairness")
 LEARNED_STATE = (

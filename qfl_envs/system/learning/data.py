@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -58,19 +59,65 @@ def load_dataset(name: str, num_features: int) -> Dataset:
     Raises:
         MissingDataError: If MNIST is damaged, or neither in ``QFL_DATA_DIR`` nor can be fetched.
     """
+    return _components(name, num_features, None)
+
+
+@lru_cache(maxsize=8)
+def load_transformed(name: str, num_features: int, transform: str, strength: float) -> Dataset:
+    """The data set after all its images have changed, in the components and the scale of the unchanged one.
+
+    Args:
+        name: As in :func:`load_dataset`.
+        num_features: Principal components F.
+        transform: ``"rotation"``, ``"brightness"`` or ``"noise"``.
+        strength: Share of 90 degrees, or of the largest brightness.
+
+    Returns:
+        The data set; a process makes each once.
+
+    Raises:
+        MissingDataError: As :func:`load_dataset`.
+    """
+    return _components(name, num_features, lambda images: TRANSFORMS[transform](images, strength))
+
+
+def _components(name: str, num_features: int, change: Callable[[np.ndarray], np.ndarray] | None) -> Dataset:
     from sklearn.decomposition import PCA
 
     train, train_labels, test, test_labels = _digits() if name == "digits" else _mnist()
     components = PCA(num_features, svd_solver="covariance_eigh").fit(train)
-    features = components.transform(train)
-    scale = FEATURE_SCALE / features.std()
+    scale = FEATURE_SCALE / components.transform(train).std()
+    changed = [images if change is None else change(images) for images in (train, test)]
     return Dataset(
-        (features * scale).astype(np.float32),
+        (components.transform(changed[0]) * scale).astype(np.float32),
         train_labels.astype(np.int64),
-        (components.transform(test) * scale).astype(np.float32),
+        (components.transform(changed[1]) * scale).astype(np.float32),
         test_labels.astype(np.int64),
         num_classes=int(train_labels.max()) + 1,
     )
+
+
+def _rotated(images: np.ndarray, strength: float) -> np.ndarray:
+    """Images (S, pixels) turned about their centre by a share of 90 degrees; what was outside is dark."""
+    from scipy.ndimage import rotate
+
+    side = int(np.sqrt(images.shape[1]))
+    squares = images.reshape(-1, side, side)
+    return rotate(squares, 90.0 * strength, axes=(2, 1), reshape=False, order=1).reshape(images.shape)
+
+
+def _brightened(images: np.ndarray, strength: float) -> np.ndarray:
+    """Images with a share of the largest brightness added, cut off there."""
+    return np.minimum(images + strength * images.max(), images.max())
+
+
+def _noisy(images: np.ndarray, strength: float) -> np.ndarray:
+    """Images with normal noise of that share of the largest brightness in every pixel, always the same noise."""
+    noise = np.random.default_rng(0).standard_normal(images.shape)
+    return np.clip(images + strength * images.max() * noise, 0.0, images.max())
+
+
+TRANSFORMS = {"rotation": _rotated, "brightness": _brightened, "noise": _noisy}
 
 
 def _digits() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

@@ -1,8 +1,8 @@
-"""The learning side of many systems: data, local training, aggregation and evaluation on numpy state."""
+"""The learning side of many systems: local training and evaluation of real models on numpy state."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -10,20 +10,22 @@ import torch
 from qfl_envs.errors import InvalidValueError
 from qfl_envs.quantum.shots import Shots
 from qfl_envs.scenario import Scenario
-from qfl_envs.system.learning.data import load_dataset
+from qfl_envs.system.learning.adaptation import CANDIDATES, Adaptation
+from qfl_envs.system.learning.aggregation import Updates
+from qfl_envs.system.learning.federated_data import FederatedData
 from qfl_envs.system.learning.models import Model
-from qfl_envs.system.learning.partition import capacity, partition
-from qfl_envs.system.learning.training import Participants, cross_entropy, draw_batches, local_training
+from qfl_envs.system.learning.training import (
+    Clients,
+    cross_entropy,
+    draw_batches,
+    kept_readouts,
+    local_training,
+    mean_loss,
+)
+from qfl_envs.system.learning.work import Evaluation, LocalResult, LocalWork, Shapes
+from qfl_envs.system.state import SystemState
 
-
-@dataclass(frozen=True)
-class Evaluation:
-    """Quality of E global models: (E) on held-out data, (E, N) on each device's own."""
-
-    accuracy: np.ndarray
-    loss: np.ndarray
-    device_accuracy: np.ndarray
-    device_loss: np.ndarray
+WARM_START_BATCH, WARM_START_RATE = 64, 0.05
 
 
 def _torch_device(name: str) -> torch.device:
@@ -39,7 +41,12 @@ def _torch_device(name: str) -> torch.device:
 
 
 class Learner:
-    """Data and model of one scenario."""
+    """Data and model of one scenario.
+
+    Attributes:
+        data: How the data are dealt out.
+        model: The learner.
+    """
 
     def __init__(self, scenario: Scenario, device: str = "cpu") -> None:
         """Load the data.
@@ -52,76 +59,208 @@ class Learner:
             MissingDataError: If the data are not to be had.
             InvalidValueError: For a torch device that this machine does not have.
         """
-        self.learning, self.quantum = scenario.learning, scenario.quantum
-        self.num_devices = scenario.num_devices
+        self.scenario, self.learning = scenario, scenario.learning
         self.device = _torch_device(device)
-        data = load_dataset(scenario.learning.dataset, scenario.num_features)
+        self.data = FederatedData(scenario)
         self.model = Model(scenario)
-        self.labels_on_host = data.train_labels
-        self.features = torch.from_numpy(data.train_features).to(self.device)
-        self.labels = torch.from_numpy(data.train_labels).to(self.device)
-        self.test_features = torch.from_numpy(data.test_features[: self.learning.eval_samples]).to(self.device)
-        self.test_labels = torch.from_numpy(data.test_labels[: self.learning.eval_samples]).to(self.device)
-
-    @property
-    def capacity(self) -> int:
-        """Most samples that a device can hold."""
-        return capacity(self.learning, len(self.labels_on_host), self.num_devices)
-
-    def partition(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """Samples of each device of one system; see :func:`qfl_envs.system.learning.partition.partition`."""
-        return partition(self.learning, self.labels_on_host, self.num_devices, rng)
-
-    def train(
-        self,
-        parameters: np.ndarray,
-        sample_index: np.ndarray,
-        num_samples: np.ndarray,
-        participate: np.ndarray,
-        local_steps: np.ndarray,
-        uniform: np.ndarray,
-        shot_generators: list[np.random.Generator] | None,
-    ) -> tuple[Participants, np.ndarray]:
-        """Local training of all participants of all systems.
-
-        Args:
-            parameters: (E, P) global models.
-            sample_index: (E, N, D).
-            num_samples: (E, N).
-            participate: (E, N) bool.
-            local_steps: (E, N).
-            uniform: (E, N, T, B) numbers uniform in [0, 1) behind the mini-batches.
-            shot_generators: One per system where circuits are sampled, else None.
-
-        Returns:
-            The participants, and their updates (M, P) float32 in the same order.
-        """
-        row, device = np.nonzero(participate)
-        batches = draw_batches(sample_index[row, device], num_samples[row, device], uniform[row, device])
-        participants = Participants(row, device, local_steps[row, device], batches)
-        start = torch.from_numpy(parameters).to(self.device)[torch.from_numpy(row).to(self.device)]
-        shots = None if shot_generators is None else Shots(self.quantum.shots, shot_generators, row)
-        trained = local_training(
-            self.model, start, self.features, self.labels, participants, self.learning.local_rate, shots
+        self.model.is_head = self.model.is_head.to(self.device)
+        worlds, held_out = self.data.worlds, slice(scenario.learning.eval_samples)
+        # one table of the training samples of all worlds, one world after the other
+        self.features = torch.from_numpy(np.concatenate([world.train_features for world in worlds])).to(self.device)
+        self.test_features = torch.from_numpy(np.stack([world.test_features[held_out] for world in worlds])).to(
+            self.device
         )
-        return participants, (trained - start).cpu().numpy()
+        self.test_labels = worlds[0].test_labels[held_out]
+
+    def uniform_shapes(self, max_local_steps: int, adapts: bool) -> Shapes:
+        """Mini-batches, worlds of their samples where data drift, shots, and readouts that dropout may leave out."""
+        n, learning = self.data.num_devices, self.learning
+        shapes: Shapes = {"batch": (n, max_local_steps, learning.batch_size)}
+        if len(self.data.worlds) > 1:
+            shapes["world"] = shapes["batch"]
+        if self.scenario.quantum.sampled:
+            shapes["shots"] = (1,)
+        if adapts or learning.dropout > 0.0:
+            shapes["dropout"] = (n, max_local_steps, self.model.num_readouts)
+        return shapes
+
+    def normal_shapes(self) -> Shapes:
+        """None."""
+        return {}
+
+    def initial(self, uniform: np.ndarray) -> np.ndarray:
+        """Random parameters, or those of central training, which are the same in every episode."""
+        if self.learning.warm_start_steps == 0:
+            return self.model.initial(uniform)
+        return np.tile(_warm_start(self.scenario), (len(uniform), 1))
+
+    def train(self, state: SystemState, work: LocalWork) -> LocalResult:
+        """Local training of all who should, from the global models that they hold."""
+        row, device = np.nonzero(work.trains)
+        searches = work.adaptation[row] == Adaptation.REOPTIMISE
+        # those who search train every candidate, one client each; all others one
+        member = np.concatenate([np.arange(len(row)), np.repeat(np.flatnonzero(searches), len(CANDIDATES) - 1)])
+        candidate = np.where(searches, 0, -1)[member]
+        candidate[len(row) :] = np.tile(np.arange(1, len(CANDIDATES)), searches.sum())
+        clients = self._clients(state, work, row[member], device[member], candidate)
+        start = torch.from_numpy(state.parameters).to(self.device)[torch.from_numpy(clients.row).to(self.device)]
+        trained = local_training(self.model, start, self.features, clients, self._shots(work, clients.row))
+        change = (trained - start).cpu().numpy()
+        taken, chosen = np.arange(len(row)), np.full(len(state.parameters), -1)
+        if searches.any():
+            afterwards = self._losses(trained, state, clients.row, device[member], work.drifted)
+            taken, chosen = _best_candidates(row, member, candidate, afterwards, chosen)
+        losses: np.ndarray | None = None
+        if self.learning.fairness_q > 0.0:
+            received = torch.from_numpy(state.parameters).to(self.device)[torch.from_numpy(row).to(self.device)]
+            losses = self._losses(received, state, row, device, work.drifted)
+        return LocalResult(
+            Updates(row, device, change[taken]), clients.local_steps[taken], clients.rate[taken], losses, chosen
+        )
+
+    def _clients(
+        self, state: SystemState, work: LocalWork, row: np.ndarray, device: np.ndarray, candidate: np.ndarray
+    ) -> Clients:
+        """Clients with their mini-batches and settings; ``candidate`` (M) is -1 for the system's own settings."""
+        learning, first = self.learning, state.sample_index[:, 0]
+        batches = draw_batches(first[row, device], state.num_samples[row, device], work.uniform["batch"][row, device])
+        world = np.zeros((), dtype=np.int64)
+        if "world" in work.uniform:
+            world = (work.uniform["world"][row, device] < work.drifted[row, device, None, None]).astype(np.int64)
+            later = state.sample_index[row, 1, device]
+            drawn = draw_batches(later, state.num_samples[row, device], work.uniform["batch"][row, device])
+            batches = np.where(world == 1, drawn, batches)
+        labels = state.label_map[row[:, None, None], world, self.data.labels[batches]]
+        own = candidate < 0
+        rates, dropouts, bits = (
+            np.array([getattr(one, name) for one in CANDIDATES])[candidate]
+            for name in ("rate_factor", "dropout", "activation_bits")
+        )
+        dropout = np.where(own, state.dropout[row], dropouts)
+        correction = None
+        if learning.server_rule == "scaffold":
+            correction = state.server_control[row] - state.controls[row, device]
+        return Clients(
+            row=row,
+            local_steps=work.local_steps[row, device],
+            samples=batches.astype(np.int64) + world * len(self.data.labels),
+            labels=labels,
+            rate=np.where(own, state.local_rate[row], learning.local_rate * rates),
+            proximal=learning.proximal,
+            correction=correction,
+            head_only=work.adaptation[row] == Adaptation.HEAD,
+            activation_bits=np.where(own, state.activation_bits[row], bits),
+            kept=kept_readouts(dropout, work.uniform["dropout"][row, device]) if "dropout" in work.uniform else None,
+        )
+
+    def _shots(self, work: LocalWork, row: np.ndarray) -> Shots | None:
+        if "shots" not in work.uniform:
+            return None
+        seeds = (work.uniform["shots"][:, 0] * 2**53).astype(np.int64)
+        return Shots(self.scenario.quantum.shots, [np.random.default_rng(seed) for seed in seeds], row)
 
     @torch.no_grad()
-    def evaluate(self, parameters: np.ndarray, sample_index: np.ndarray, num_samples: np.ndarray) -> Evaluation:
-        """Measure global models (E, P) on the held-out samples and on the first samples of each device."""
-        systems, devices, _ = sample_index.shape
-        taken = min(self.learning.device_eval_samples, sample_index.shape[2])
-        held = torch.from_numpy(sample_index[:, :, :taken].reshape(systems, -1).astype(np.int64)).to(self.device)
-        test = len(self.test_labels)
-        inputs = torch.cat([self.test_features.expand(systems, -1, -1), self.features[held]], dim=1)
-        labels = torch.cat([self.test_labels.expand(systems, -1), self.labels[held]], dim=1)
-        logits = self.model.logits(torch.from_numpy(parameters).to(self.device), inputs)
+    def _losses(
+        self, parameters: torch.Tensor, state: SystemState, row: np.ndarray, device: np.ndarray, drifted: np.ndarray
+    ) -> np.ndarray:
+        """Mean loss (M) of models (M, P) on all data of devices, in the present distribution."""
+        total = np.zeros(len(row))
+        valid = np.arange(state.sample_index.shape[3]) < state.num_samples[row, device, None]
+        for world in range(len(self.data.worlds)):
+            share = drifted[row, device] if world else 1 - drifted[row, device]
+            held = state.sample_index[row, world, device].astype(np.int64)
+            labels = state.label_map[row[:, None], world, self.data.labels[held]]
+            inputs = self.features[torch.from_numpy(held + world * len(self.data.labels)).to(self.device)]
+            loss = cross_entropy(self.model.logits(parameters, inputs), torch.from_numpy(labels).to(self.device))
+            total += share * (loss.double().cpu().numpy() * valid).sum(1) / valid.sum(1)
+        return total
+
+    @torch.no_grad()
+    def evaluate(self, state: SystemState, rows: np.ndarray, drifted: np.ndarray) -> Evaluation:
+        """Measure global models on the held-out samples and on the first samples of each device."""
+        worlds, tests = len(self.data.worlds), len(self.test_labels)
+        taken = min(self.learning.device_eval_samples, state.sample_index.shape[3])
+        held = state.sample_index[rows][..., :taken].astype(np.int64)
+        devices = held.shape[2]
+        table = held + np.arange(worlds)[:, None, None] * len(self.data.labels)
+        systems = len(rows)
+        inputs = torch.cat(
+            [
+                self.test_features.flatten(0, 1).expand(systems, -1, -1),
+                self.features[torch.from_numpy(table.reshape(systems, -1)).to(self.device)],
+            ],
+            dim=1,
+        )
+        each_system, each_world = rows[:, None], np.repeat(np.arange(worlds), tests)
+        test_labels = state.label_map[each_system, each_world, np.tile(self.test_labels, worlds)]
+        held_labels = state.label_map[
+            rows[:, None, None, None], np.arange(worlds)[:, None, None], self.data.labels[held]
+        ].reshape(systems, -1)
+        labels = torch.from_numpy(np.concatenate([test_labels, held_labels], axis=1)).to(self.device)
+        logits = self.model.logits(torch.from_numpy(state.parameters[rows]).to(self.device), inputs)
         loss = cross_entropy(logits, labels).double().cpu().numpy()
         correct = (logits.argmax(-1) == labels).double().cpu().numpy()
-        valid = np.arange(taken) < num_samples[..., None]
-        counted = valid.sum(-1)
+        weight = self._test_weight(state, rows, drifted)
+        valid = np.arange(taken) < state.num_samples[rows][..., None]
+        share = np.stack([1 - drifted, drifted], axis=1)[:, :worlds]
+
+        def held_out(values: np.ndarray) -> np.ndarray:
+            return (values[:, : worlds * tests] * weight).sum(1)
 
         def per_device(values: np.ndarray) -> np.ndarray:
-            return (values[:, test:].reshape(systems, devices, taken) * valid).sum(-1) / counted
+            of_device = values[:, worlds * tests :].reshape(systems, worlds, devices, taken)
+            return (share * (of_device * valid[:, None]).sum(-1) / valid.sum(-1)[:, None]).sum(1)
 
-        return Evaluation(correct[:, :test].mean(1), loss[:, :test].mean(1), per_device(correct), per_device(loss))
+        return Evaluation(held_out(correct), held_out(loss), per_device(correct), per_device(loss))
+
+    def _test_weight(self, state: SystemState, rows: np.ndarray, drifted: np.ndarray) -> np.ndarray:
+        """Weight (rows, W * tests) of every held-out sample in the present distribution, 1 in sum."""
+        tests = len(self.test_labels)
+        if len(self.data.worlds) == 1:
+            return np.full((len(rows), tests), 1 / tests)
+        of_world = np.stack([1 - drifted.mean(1), drifted.mean(1)], axis=1)
+        if self.scenario.drift.moves != "label":
+            return np.repeat(of_world / tests, tests, axis=1)
+        # both worlds have the same samples; classes weigh as on the devices
+        of_device = np.stack([1 - drifted, drifted], axis=1)
+        of_class = (of_device[..., None] * state.label_share[rows]).mean(2)
+        counts = np.bincount(self.test_labels, minlength=of_class.shape[2])
+        return (of_class / np.maximum(counts, 1))[:, :, self.test_labels].reshape(len(rows), -1)
+
+
+def _best_candidates(
+    row: np.ndarray, member: np.ndarray, candidate: np.ndarray, losses: np.ndarray, chosen: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The client whose update each member hands in, and the best candidate of every system.
+
+    Args:
+        row: (M) system of each member.
+        member: (C) member of each client.
+        candidate: (C) candidate of each client, -1 for none.
+        losses: (C) loss after training.
+        chosen: (E) of -1.
+    """
+    taken = np.arange(len(row))
+    for system in np.unique(row[member[candidate >= 0]]):
+        of_system = (row[member] == system) & (candidate >= 0)
+        means = [losses[of_system & (candidate == number)].mean() for number in range(len(CANDIDATES))]
+        chosen[system] = int(np.argmin(means))
+        best = np.flatnonzero(of_system & (candidate == chosen[system]))
+        taken[member[best]] = best
+    return taken, chosen
+
+
+@lru_cache(maxsize=16)
+def _warm_start(scenario: Scenario) -> np.ndarray:
+    """Parameters (P) float32 after central training with Adam on the data before they drift."""
+    data, model, rng = FederatedData(scenario), Model(scenario), np.random.default_rng(0)
+    parameters = torch.from_numpy(model.initial(rng.random(model.num_parameters))).requires_grad_(True)
+    optimiser = torch.optim.Adam([parameters], lr=WARM_START_RATE)
+    features, labels = torch.from_numpy(data.worlds[0].train_features), torch.from_numpy(data.labels)
+    for _ in range(scenario.learning.warm_start_steps):
+        batch = torch.from_numpy(rng.integers(len(labels), size=WARM_START_BATCH))
+        optimiser.zero_grad()
+        loss = mean_loss(model, parameters[None], features[batch][None], labels[batch][None]).sum()
+        loss.backward()
+        optimiser.step()
+    return parameters.detach().numpy()

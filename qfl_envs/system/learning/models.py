@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -12,9 +13,35 @@ from qfl_envs.quantum import batched, parameter_shift
 from qfl_envs.quantum.shots import Shots
 from qfl_envs.scenario import Scenario
 from qfl_envs.system.devices import circuit_of
-from qfl_envs.system.learning.shapes import parameter_shapes
+from qfl_envs.system.learning.shapes import head_parameters, parameter_shapes
 
 Expectations = Callable[..., Tensor]
+
+
+class Readout(NamedTuple):
+    """What happens to the numbers between a learner's body and its last layer.
+
+    Attributes:
+        kept: Factor of each, broadcast to (C, S, Q): 0 where dropout leaves it out; None for no dropout.
+        bits: (C, 1, 1) bits that each keeps, 0 for full precision; None for full precision everywhere.
+    """
+
+    kept: Tensor | None = None
+    bits: Tensor | None = None
+
+
+READOUT_RANGE = 1.0
+"""Expectations lie between minus and plus this; what learners without circuits read out is clipped to it times 4."""
+
+
+def quantised(values: Tensor, bits: Tensor, bound: float) -> Tensor:
+    """Values (C, S, Q) on a uniform grid of 2^bits points from -bound to bound, whose gradient passes straight through.
+
+    Clients with 0 bits keep full precision.
+    """
+    step = 2 * bound / (2.0 ** bits.clamp(min=1) - 1)
+    rounded = torch.round((values.clamp(-bound, bound) + bound) / step) * step - bound
+    return values + torch.where(bits > 0, rounded - values, 0.0).detach()
 
 
 class Model:
@@ -25,6 +52,12 @@ class Model:
         self.scenario = scenario
         self.shapes = parameter_shapes(scenario)
         self.sizes = [int(np.prod(shape)) for shape in self.shapes.values()]
+        self.is_head = torch.arange(sum(self.sizes)) >= sum(self.sizes) - head_parameters(scenario)
+
+    @property
+    def num_readouts(self) -> int:
+        """Numbers that the last layer sees."""
+        return self.shapes["head"][0]
 
     @property
     def num_parameters(self) -> int:
@@ -55,13 +88,16 @@ class Model:
                 parts.append(np.zeros_like(part))
         return np.concatenate(parts, axis=-1).astype(np.float32)
 
-    def logits(self, parameters: Tensor, inputs: Tensor, shots: Shots | None = None) -> Tensor:
+    def logits(
+        self, parameters: Tensor, inputs: Tensor, shots: Shots | None = None, readout: Readout | None = None
+    ) -> Tensor:
         """Class scores.
 
         Args:
             parameters: (C, P).
             inputs: (C, S, F).
             shots: Measurement of the quantum learner, None for exact expectations.
+            readout: Dropout and quantisation before the last layer, None for neither.
 
         Returns:
             (C, S, classes).
@@ -70,7 +106,13 @@ class Model:
             name: part.unflatten(1, shape)
             for (name, shape), part in zip(self.shapes.items(), parameters.split(self.sizes, dim=1), strict=True)
         }
-        return torch.baddbmm(named["bias"][:, None], self._features(named, inputs, shots), named["head"])
+        features = self._features(named, inputs, shots)
+        if readout is not None and readout.bits is not None:
+            circuit = self.scenario.learning.model == "qnn"
+            features = quantised(features, readout.bits, READOUT_RANGE if circuit else 4 * READOUT_RANGE)
+        if readout is not None and readout.kept is not None:
+            features = features * readout.kept
+        return torch.baddbmm(named["bias"][:, None], features, named["head"])
 
     def _features(self, named: dict[str, Tensor], inputs: Tensor, shots: Shots | None) -> Tensor:
         """What the last layer sees: (C, S, features)."""

@@ -34,16 +34,17 @@ def partition(
 
 def capacity(learning: Learning, num_samples: int, num_devices: int) -> int:
     """Most samples that a device can hold."""
-    return int(np.ceil(_mean_size(learning, num_samples, num_devices) * (1 + learning.size_spread)))
+    return int(np.ceil(mean_size(learning, num_samples, num_devices) * (1 + learning.size_spread)))
 
 
-def _mean_size(learning: Learning, num_samples: int, num_devices: int) -> int:
+def mean_size(learning: Learning, num_samples: int, num_devices: int) -> int:
+    """Samples of a device on average."""
     return learning.samples_per_device or max(num_samples // num_devices, 1)
 
 
 def _sizes(learning: Learning, num_samples: int, num_devices: int, rng: np.random.Generator) -> np.ndarray:
     """Samples of each device, uniform within the spread around the mean, at most all samples in total."""
-    mean = _mean_size(learning, num_samples, num_devices)
+    mean = mean_size(learning, num_samples, num_devices)
     spread = learning.size_spread
     above_least = 2 * spread * rng.random(num_devices)
     # the excess over the least size shrinks where all together would ask for more than there is

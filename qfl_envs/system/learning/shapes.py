@@ -14,7 +14,7 @@ NUM_CLASSES = 10
 def parameter_shapes(scenario: Scenario) -> dict[str, tuple[int, ...]]:
     """Names and shapes of the learner's parameters, in the order of the flat vector that devices upload.
 
-    A scenario without learning keeps the payload of the quantum learner.
+    A scenario without learning, and a surrogate of it, keep the payload of the quantum learner.
     """
     inputs, hidden = scenario.num_features, scenario.learning.hidden
     if scenario.learning.model == "logistic":
@@ -31,8 +31,23 @@ def parameter_shapes(scenario: Scenario) -> dict[str, tuple[int, ...]]:
 
 
 def num_parameters(scenario: Scenario) -> int:
-    """Length of the flat parameter vector."""
+    """Length of the flat parameter vector that is uploaded."""
     return sum(int(np.prod(shape)) for shape in parameter_shapes(scenario).values())
+
+
+def head_parameters(scenario: Scenario) -> int:
+    """Parameters of the last layer, which are the last ones of the flat vector."""
+    shapes = parameter_shapes(scenario)
+    return sum(int(np.prod(shapes[name])) for name in ("head", "bias"))
+
+
+def kept_parameters(scenario: Scenario) -> int:
+    """Length of the parameter vector that the simulation keeps: none without learning, another one for a surrogate."""
+    if scenario.learning.model == "none":
+        return 0
+    if scenario.learning.model == "surrogate":
+        return (scenario.num_features + 1) * NUM_CLASSES
+    return num_parameters(scenario)
 
 
 def payload_bits(scenario: Scenario) -> int:

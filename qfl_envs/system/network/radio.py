@@ -78,6 +78,44 @@ def uplink(
     return Uplink(sinr, share * radio.subchannel_hz * np.log2(1 + sinr), share)
 
 
+def band_uplink(
+    radio: Radio, gain: np.ndarray, serving: np.ndarray, transmits: np.ndarray, power_w: np.ndarray, share: np.ndarray
+) -> Uplink:
+    """Rate of devices that split the band of their cell, R = b B log2(1 + p g / (b (I + N0 B))), B of all sub-channels.
+
+    Each has a share b of it for itself, over which it spreads its power; g is its mean gain over the sub-channels. What
+    other cells transmit is spread over the whole band, as noise of the same mean power.
+
+    Args:
+        radio: Noise, bandwidth and SINR cap.
+        gain: (E, N, C, K) linear power gain.
+        serving: (E, N) cell of each device.
+        transmits: (E, N) bool.
+        power_w: (E, N).
+        share: (E, N) above 0 for those who transmit; a cell whose shares add up to more than 1 scales them down to it.
+
+    Returns:
+        The uplink of the round; ``share`` is 1, everyone transmits all the time.
+    """
+    systems, _, cells, subchannels = gain.shape
+    mean_gain = gain.mean(-1)
+    cell = np.arange(systems)[:, None] * cells + serving
+    wanted = np.where(transmits, share, 0.0)
+    total = np.bincount(cell.ravel(), wanted.ravel(), minlength=systems * cells)[cell]
+    own_share = wanted / np.maximum(total, 1.0)
+    received = np.where(transmits, power_w, 0.0)[..., None] * mean_gain
+    signal = np.take_along_axis(received, serving[..., None], axis=2)[..., 0]
+    everything = received.sum(1).reshape(-1)[cell]
+    of_own_cell = np.bincount(cell.ravel(), signal.ravel(), minlength=systems * cells)[cell]
+    interference = np.maximum(everything - of_own_cell, 0.0)
+    noise = np.maximum(own_share, 1e-12) * (interference + radio.noise_w * subchannels)
+    sinr = np.where(transmits, signal / noise, 0.0)
+    if radio.sinr_cap_db is not None:
+        sinr = np.minimum(sinr, 10 ** (radio.sinr_cap_db / 10))
+    rate = own_share * subchannels * radio.subchannel_hz * np.log2(1 + sinr)
+    return Uplink(sinr, rate, np.ones_like(rate))
+
+
 def packet_error(radio: Radio, sinr: np.ndarray) -> np.ndarray:
     """Probability that an upload is lost, 1 - exp(-m / SINR) (Chen et al. 2021, IEEE TWC 20(1)); 1 without a signal."""
     if radio.waterfall == 0.0:

@@ -1,0 +1,57 @@
+"""What a round can do to the model beside an ordinary one: adapt a part of it, all of it, or how it is trained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+
+from qfl_envs.scenario import Scenario
+from qfl_envs.system.learning.shapes import head_parameters, num_parameters
+
+
+class Adaptation(IntEnum):
+    """Kinds of rounds.
+
+    ``FINE_TUNE`` is an ordinary round. ``HEAD`` trains and uploads the last layer alone, whose gradient needs one
+    circuit per sample. ``RETRAIN`` trains :data:`RETRAIN_FACTOR` times as long and makes the server forget the
+    direction that it was moving in. ``REOPTIMISE`` trains every candidate of :data:`CANDIDATES` on every participant,
+    keeps the one with the least loss on their data, and merges its updates.
+    """
+
+    FINE_TUNE = 0
+    HEAD = 1
+    RETRAIN = 2
+    REOPTIMISE = 3
+
+
+RETRAIN_FACTOR = 4
+
+
+@dataclass(frozen=True)
+class Hyperparameters:
+    """How local steps are made: rate as a multiple of ``learning.local_rate``, dropout, and bits of each readout."""
+
+    rate_factor: float
+    dropout: float
+    activation_bits: int
+
+
+FULL_PRECISION = 0
+CANDIDATES = tuple(
+    Hyperparameters(rate, dropout, bits) for rate in (0.5, 1.0, 2.0) for dropout in (0.0, 0.2) for bits in (0, 4)
+)
+"""The discrete choices of ``REOPTIMISE``; 0 bits are full precision."""
+
+
+def work_factor(adaptation: np.ndarray) -> np.ndarray:
+    """How many times the local steps of an ordinary round are made, per kind (...)."""
+    return np.array([1, 1, RETRAIN_FACTOR, len(CANDIDATES)])[adaptation]
+
+
+def uploaded_bits(scenario: Scenario, adaptation: np.ndarray) -> np.ndarray:
+    """Bits of an upload, without what protects it, per kind (...)."""
+    full = num_parameters(scenario)
+    numbers = np.array([full, head_parameters(scenario), full, full + len(CANDIDATES)])
+    return numbers[adaptation] * scenario.learning.bits_per_parameter

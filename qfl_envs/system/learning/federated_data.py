@@ -1,0 +1,90 @@
+"""Which data every device holds, before and after they drift."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from qfl_envs.scenario import Scenario
+from qfl_envs.system.learning.data import Dataset, load_dataset, load_transformed
+from qfl_envs.system.learning.drift import num_worlds
+from qfl_envs.system.learning.partition import partition
+from qfl_envs.system.learning.shapes import NUM_CLASSES
+
+
+@dataclass(frozen=True)
+class Holding:
+    """Data of one system's N devices in W distributions ("worlds").
+
+    Attributes:
+        sample_index: (W, N, D) rows of the training set, the first ``num_samples`` of a device valid.
+        num_samples: (N).
+        label_map: (W, classes) label that a sample of each class has.
+    """
+
+    sample_index: np.ndarray
+    num_samples: np.ndarray
+    label_map: np.ndarray
+
+
+class FederatedData:
+    """The data of one scenario and how they are dealt out.
+
+    Attributes:
+        worlds: The data set in every distribution; the same object twice where features do not differ.
+    """
+
+    def __init__(self, scenario: Scenario) -> None:
+        """Load the data.
+
+        Raises:
+            MissingDataError: If they are not to be had.
+        """
+        self.learning, self.drift, self.num_devices = scenario.learning, scenario.drift, scenario.num_devices
+        first = load_dataset(scenario.learning.dataset, scenario.num_features)
+        self.worlds: list[Dataset] = [first] * num_worlds(scenario.drift)
+        if len(self.worlds) == 2 and scenario.drift.moves == "data":
+            self.worlds[1] = load_transformed(
+                scenario.learning.dataset, scenario.num_features, scenario.drift.transform, scenario.drift.strength
+            )
+        self.labels = first.train_labels
+
+    def deal(self, rng: np.random.Generator) -> Holding:
+        """Deal the data of one system out."""
+        index, sizes = partition(self.learning, self.labels, self.num_devices, rng)
+        identity = np.arange(NUM_CLASSES)
+        if len(self.worlds) == 1:
+            return Holding(index[None], sizes, identity[None])
+        later, later_map = index, identity
+        if self.drift.moves == "label":
+            later = self._deal_common_labels(index, sizes, rng)
+        elif self.drift.moves == "concept":
+            swapped = rng.permutation(NUM_CLASSES)[: self.drift.swapped_labels]
+            later_map = identity.copy()
+            later_map[swapped] = np.roll(swapped, 1)
+        return Holding(np.stack([index, later]), sizes, np.stack([identity, later_map]))
+
+    def _deal_common_labels(self, index: np.ndarray, sizes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Other samples, of a random half of the labels, as many for each device as before."""
+        common = np.sort(rng.permutation(NUM_CLASSES)[: NUM_CLASSES // 2])
+        kept = np.flatnonzero(np.isin(self.labels, common))
+        again = replace(self.learning, samples_per_device=index.shape[1], size_spread=0.0)
+        dealt, _ = partition(again, np.searchsorted(common, self.labels[kept]), self.num_devices, rng)
+        later = np.zeros_like(index)
+        # without a spread of sizes all rows are full, so that the first ``sizes`` of each are samples
+        later[:, : dealt.shape[1]] = kept[dealt]
+        return later
+
+    def label_share(self, holding: Holding) -> np.ndarray:
+        """Share of every class among the samples of each device in each world: (W, N, classes)."""
+        worlds, devices, held = holding.sample_index.shape
+        valid = np.arange(held) < holding.num_samples[:, None]
+        labels = self.labels[holding.sample_index]
+        owner = np.arange(worlds * devices).reshape(worlds, devices, 1) * NUM_CLASSES
+        counts = np.bincount(
+            (owner + labels).ravel(),
+            np.broadcast_to(valid, labels.shape).ravel(),
+            minlength=worlds * devices * NUM_CLASSES,
+        )
+        return counts.reshape(worlds, devices, NUM_CLASSES) / holding.num_samples[:, None]

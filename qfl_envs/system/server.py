@@ -1,0 +1,127 @@
+"""The server: merges what arrives into the global models of many systems."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from qfl_envs.scenario import Scenario
+from qfl_envs.system.learning.adaptation import CANDIDATES, Adaptation
+from qfl_envs.system.learning.aggregation import (
+    Updates,
+    mix,
+    next_controls,
+    normalised_update,
+    q_fair_update,
+    server_step,
+    staleness_weight,
+    weighted_mean_update,
+)
+from qfl_envs.system.learning.shapes import head_parameters, num_parameters
+from qfl_envs.system.learning.work import LocalResult
+from qfl_envs.system.state import SystemState
+
+
+class Server:
+    """The rule by which the servers of one scenario merge updates."""
+
+    def __init__(self, scenario: Scenario) -> None:
+        """Read the rule."""
+        self.learning = scenario.learning
+        surrogate = scenario.learning.model == "surrogate"
+        self.body = 0 if surrogate else num_parameters(scenario) - head_parameters(scenario)
+
+    def weights(self, state: SystemState, result: LocalResult) -> np.ndarray:
+        """Weight (M) of each update in a mean: its data points, times its loss to the power of q if fairness asks."""
+        updates = result.updates
+        weights = state.num_samples[updates.row, updates.device].astype(float)
+        if result.losses is not None and self.learning.server_rule != "q-fedavg":
+            weights = weights * np.maximum(result.losses, 1e-10) ** self.learning.fairness_q
+        return weights
+
+    def take_off(self, state: SystemState, result: LocalResult) -> None:
+        """Remember what devices will hand in, where they go on from round to round."""
+        row, device = result.updates.row, result.updates.device
+        change = result.updates.change
+        if self.learning.server_rule == "fedasync":
+            change = change + state.parameters[row]
+        state.flight[row, device] = change
+        state.flight_weight[row, device] = self.weights(state, result)
+
+    def land(self, state: SystemState, arrived: np.ndarray) -> None:
+        """Merge what arrives (E, N) of what was under way."""
+        row, device = np.nonzero(arrived)
+        flown = Updates(row, device, state.flight[row, device])
+        behind = state.updates[row] - state.held_version[row, device]
+        weight = staleness_weight(self.learning, behind)
+        if self.learning.server_rule == "fedasync":
+            self._mix_in_turn(state, flown)
+            return
+        weights = state.flight_weight[row, device]
+        stale = Updates(row, device, weight[:, None] * flown.change)
+        self._step(state, weighted_mean_update(stale, weights, len(state.parameters)), np.asarray(arrived.any(-1)))
+
+    def _mix_in_turn(self, state: SystemState, flown: Updates) -> None:
+        """FedAsync, one model after the other where several arrive at the same moment."""
+        remaining = np.ones(len(flown), dtype=bool)
+        while remaining.any():
+            _, first = np.unique(flown.row[remaining], return_index=True)
+            now = np.flatnonzero(remaining)[first]
+            row, device = flown.row[now], flown.device[now]
+            behind = state.updates[row] - state.held_version[row, device]
+            share = self.learning.mixing * staleness_weight(self.learning, behind)
+            state.parameters[row] = mix(state.parameters[row], flown.change[now], share)
+            state.updates[row] += 1
+            remaining[now] = False
+
+    def merge(self, state: SystemState, result: LocalResult, adaptation: np.ndarray) -> None:
+        """Merge the updates of a round.
+
+        Args:
+            state: Whose parameters, moments, control variates and settings of the local steps change.
+            result: What the devices learned.
+            adaptation: (E) kind of round.
+        """
+        systems, updates = len(state.parameters), result.updates
+        heard = np.bincount(updates.row, minlength=systems) > 0
+        forgets = heard & (adaptation == Adaptation.RETRAIN)
+        if forgets.any():
+            for moment in (state.first_moment, state.second_moment):
+                moment[forgets] = 0.0
+            state.adam_steps[forgets] = 0
+        self._adopt(state, result.chosen)
+        rule = self.learning.server_rule
+        if rule == "q-fedavg":
+            losses = np.ones(len(updates)) if result.losses is None else result.losses
+            step = q_fair_update(updates, losses, self.learning.fairness_q, result.rate, systems)
+        elif rule == "fednova":
+            step = normalised_update(updates, self.weights(state, result), result.steps, systems)
+        elif rule == "scaffold":
+            step = weighted_mean_update(updates, np.ones(len(updates)), systems)
+            state.controls, state.server_control = next_controls(
+                state.controls, state.server_control, updates, result.steps, result.rate
+            )
+        else:
+            step = weighted_mean_update(updates, self.weights(state, result), systems)
+        frozen = np.flatnonzero(heard & (adaptation == Adaptation.HEAD))
+        body = state.parameters[frozen, : self.body]
+        self._step(state, step, heard)
+        # the moments would go on moving what this round was not to touch
+        state.parameters[frozen, : self.body] = body
+
+    def _adopt(self, state: SystemState, chosen: np.ndarray) -> None:
+        """Go on with the settings that re-optimisation found."""
+        for row in np.flatnonzero(chosen >= 0):
+            candidate = CANDIDATES[chosen[row]]
+            state.local_rate[row] = self.learning.local_rate * candidate.rate_factor
+            state.dropout[row] = candidate.dropout
+            state.activation_bits[row] = candidate.activation_bits
+
+    def _step(self, state: SystemState, mean_update: np.ndarray, heard: np.ndarray) -> None:
+        """Step where somebody was heard."""
+        stepped = server_step(
+            self.learning, state.parameters, mean_update, state.first_moment, state.second_moment, state.adam_steps
+        )
+        for old, new in zip((state.parameters, state.first_moment, state.second_moment), stepped, strict=True):
+            np.copyto(old, new, where=heard[:, None], casting="same_kind")
+        state.adam_steps += heard
+        state.updates += heard
