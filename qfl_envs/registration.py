@@ -5,8 +5,14 @@ from __future__ import annotations
 import gymnasium as gym
 
 ENVIRONMENTS = {
-    "qfl/Allocation-v0": ("qfl_envs.envs.allocation:AllocationEnv", "qfl_envs.vector:AllocationVectorEnv"),
-    "qfl/Scheduling-v0": ("qfl_envs.envs.scheduling:SchedulingEnv", "qfl_envs.vector:SchedulingVectorEnv"),
+    f"qfl/{name}-v0": (f"qfl_envs.envs.{module}:{name}Env", f"qfl_envs.vector:{name}VectorEnv")
+    for name, module in {
+        "Allocation": "allocation",
+        "Drift": "drift",
+        "Power": "power",
+        "Scheduling": "scheduling",
+        "StragglerFairness": "straggler_fairness",
+    }.items()
 }
 """Entry points of each id: one environment, and many rows of it."""
 

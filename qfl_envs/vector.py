@@ -16,8 +16,11 @@ from gymnasium.vector.utils import batch_space
 
 from qfl_envs.envs.allocation import AllocationEnv
 from qfl_envs.envs.base import RESET_OPTIONS, FederatedEnv, checked_action
+from qfl_envs.envs.drift import DriftEnv
 from qfl_envs.envs.instances import draw_instance, instance_generator
+from qfl_envs.envs.power import PowerEnv
 from qfl_envs.envs.scheduling import SchedulingEnv
+from qfl_envs.envs.straggler_fairness import StragglerFairnessEnv
 from qfl_envs.errors import InvalidValueError
 from qfl_envs.fields import reject_unknown
 from qfl_envs.system.federation import FederatedSystem
@@ -67,12 +70,15 @@ class FederatedVectorEnv(VectorEnv[dict[str, np.ndarray], np.ndarray, np.ndarray
         self.template = self.env_class(**arguments)
         self.num_envs = num_envs
         self.task, self.scenario = self.template.task, self.template.scenario
-        self.system = FederatedSystem(self.scenario, num_envs, self.task.max_local_steps, self.template.system.device)
+        self.system = FederatedSystem(
+            self.scenario, num_envs, self.task.max_local_steps, self.template.system.device, self.task.adapts
+        )
         self.max_episode_steps = max_episode_steps
         self.metadata = {**self.env_class.metadata, "autoreset_mode": self.autoreset_mode}
         self.render_mode = self.template.render_mode
         self.single_observation_space = self.template.observation_space
         self.single_action_space = self.template.action_space
+        self.reward_space = self.task.reward_space
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self._seeds: list[int] = [-1] * num_envs
@@ -127,7 +133,9 @@ class FederatedVectorEnv(VectorEnv[dict[str, np.ndarray], np.ndarray, np.ndarray
         report = self.system.step(decision)
         outcome = self.task.judge(self.system, report)
         info = _masked(self.task.info(self.system, report, outcome), ~resting)
-        reward = np.where(resting, 0.0, outcome.reward)
+        reward = outcome.reward
+        if resting.any():
+            reward = np.where(resting.reshape(-1, *(1,) * (reward.ndim - 1)), 0.0, reward)
         terminated, truncated = outcome.terminated & ~resting, outcome.truncated & ~resting
         if self.max_episode_steps is not None:
             truncated |= (self.system.state.round_index >= self.max_episode_steps) & ~resting
@@ -149,6 +157,18 @@ class FederatedVectorEnv(VectorEnv[dict[str, np.ndarray], np.ndarray, np.ndarray
     def action_masks(self) -> np.ndarray:
         """(num_envs, sum(nvec)) bool masks of the states that the last observations show."""
         return self.task.action_masks(self.system)
+
+    def set_curriculum_stage(self, stage: int) -> None:
+        """Make the episodes from the next reset of each row on those of a stage, 0 being the easiest.
+
+        Raises:
+            InvalidValueError: If there is no such stage.
+        """
+        self.template.set_curriculum_stage(stage)
+
+    def advance_curriculum(self) -> bool:
+        """Make the episodes from the next reset of each row on those of the next stage; whether there was one."""
+        return self.template.advance_curriculum()
 
     def call(self, name: str, *arguments: Any, **keywords: Any) -> tuple[Any, ...]:
         """What the scalar environments of all rows would answer."""
@@ -189,6 +209,7 @@ class FederatedVectorEnv(VectorEnv[dict[str, np.ndarray], np.ndarray, np.ndarray
                 raise InvalidValueError("step", "before the first reset", "a reset of all rows first")
             wanted = None if instances is None else instances[row]
             self._instances[row] = draw_instance(self.template.split, sequence, wanted)
+        self.system.difficulty = self.template.curriculum.difficulty
         self.system.reset([instance_generator(int(self._instances[row])) for row in rows], rows)
         self._ended[rows] = False
         if self.render_mode is not None:
@@ -230,7 +251,9 @@ class FederatedVectorEnv(VectorEnv[dict[str, np.ndarray], np.ndarray, np.ndarray
         return np.asarray(mask)
 
     def _checked_actions(self, actions: Any) -> np.ndarray:
-        return checked_action(self.action_space, actions, f"{type(actions).__name__} of {np.size(actions)} numbers")
+        return checked_action(
+            self.action_space, actions, lambda given: f"{type(given).__name__} of {np.size(given)} numbers"
+        )
 
 
 def _masked(info: Mapping[str, Any], rows: np.ndarray) -> Info:
@@ -269,7 +292,25 @@ class AllocationVectorEnv(FederatedVectorEnv):
     env_class = AllocationEnv
 
 
+class DriftVectorEnv(FederatedVectorEnv):
+    """Many rows of ``qfl/Drift-v0``."""
+
+    env_class = DriftEnv
+
+
+class PowerVectorEnv(FederatedVectorEnv):
+    """Many rows of ``qfl/Power-v0``."""
+
+    env_class = PowerEnv
+
+
 class SchedulingVectorEnv(FederatedVectorEnv):
     """Many rows of ``qfl/Scheduling-v0``."""
 
     env_class = SchedulingEnv
+
+
+class StragglerFairnessVectorEnv(FederatedVectorEnv):
+    """Many rows of ``qfl/StragglerFairness-v0``."""
+
+    env_class = StragglerFairnessEnv

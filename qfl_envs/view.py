@@ -31,10 +31,14 @@ class NetworkView:
         available: (N) bool, who can take part this round: linked, with charge above the reserve.
         loss: (N) last loss that each device reported, in nats.
         age: (N) rounds since each last delivered.
-        accuracy: Held-out accuracy of the global model.
-        best_accuracy: Best of the episode so far.
+        accuracy: Held-out accuracy of the global model; None where the task does not show it.
+        best_accuracy: Best of the episode so far; None where the task does not show it.
         round_index: Rounds played.
         last_round_s: Duration of the last round.
+        scheduled: (N) bool, whose turn it is; None where the agent itself decides that.
+        local_rate: Learning rate of the local steps; this and the next two are None where the task does not show it.
+        dropout: Share of the readouts that local steps leave out.
+        activation_bits: Bits of each readout in local steps, 0 for full precision.
     """
 
     scenario: Scenario
@@ -53,7 +57,11 @@ class NetworkView:
     available: np.ndarray
     loss: np.ndarray
     age: np.ndarray
-    accuracy: float
-    best_accuracy: float
+    accuracy: float | None
+    best_accuracy: float | None
     round_index: int
     last_round_s: float
+    scheduled: np.ndarray | None = None
+    local_rate: float | None = None
+    dropout: float | None = None
+    activation_bits: int | None = None

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import gymnasium as gym
 import numpy as np
+from gymnasium import spaces
 
+from qfl_envs.envs.curriculum import Curriculum
 from qfl_envs.envs.instances import check_split, draw_instance, instance_generator
 from qfl_envs.envs.task import Task
 from qfl_envs.errors import InvalidValueError
@@ -24,15 +26,22 @@ if TYPE_CHECKING:
 RESET_OPTIONS = ("instance",)
 
 
-def make_scenario(scenario: str | Mapping[str, Any] | Scenario, overrides: Mapping[str, Any]) -> Scenario:
+def make_scenario(
+    scenario: str | Mapping[str, Any] | Scenario, overrides: Mapping[str, Any], changes: Mapping[str, Any] | None = None
+) -> Scenario:
     """The scenario of a preset's name, of plain JSON values or as it is, with some fields changed.
+
+    Args:
+        scenario: Where to start.
+        overrides: Fields that differ.
+        changes: Fields that differ beforehand where the scenario is given by the name of a preset.
 
     Raises:
         UnknownNameError: For an unknown preset or field.
         InvalidValueError: For a value that is not allowed.
     """
     if isinstance(scenario, str):
-        scenario = Scenario.preset(scenario)
+        scenario = Scenario.preset(scenario).replace(changes or {})
     elif isinstance(scenario, Mapping):
         scenario = Scenario.from_dict(scenario)
     elif not isinstance(scenario, Scenario):
@@ -47,6 +56,8 @@ class FederatedEnv(gym.Env[dict[str, np.ndarray], Any]):
         scenario: What the system is.
         task: What is decided, seen and rewarded.
         system: The simulated system, a batch of one.
+        curriculum: How hard new episodes are.
+        reward_space: Where the vector of the reward's terms lies.
         split: Which instances :meth:`reset` draws from.
     """
 
@@ -58,6 +69,8 @@ class FederatedEnv(gym.Env[dict[str, np.ndarray], Any]):
         scenario: str | Mapping[str, Any] | Scenario = "small",
         *,
         split: str = "train",
+        curriculum: Sequence[Mapping[str, Any]] | None = None,
+        curriculum_stage: int | None = None,
         render_mode: str | None = None,
         device: str = "cpu",
         task_arguments: Mapping[str, Any],
@@ -67,11 +80,13 @@ class FederatedEnv(gym.Env[dict[str, np.ndarray], Any]):
         if render_mode is not None and render_mode not in self.metadata["render_modes"]:
             raise InvalidValueError("render_mode", render_mode, ["null", *self.metadata["render_modes"]])
         check_split(split)
-        self.scenario = make_scenario(scenario, overrides)
+        self.scenario = make_scenario(scenario, overrides, self.task_class.scenario_changes)
         self.task = self.task_class(self.scenario, **task_arguments)
-        self.system = FederatedSystem(self.scenario, 1, self.task.max_local_steps, device)
+        self.curriculum = Curriculum(curriculum, curriculum_stage)
+        self.system = FederatedSystem(self.scenario, 1, self.task.max_local_steps, device, self.task.adapts)
         self.observation_space = self.task.observation_space  # type: ignore[assignment]  # spaces.Dict of arrays
         self.action_space = self.task.action_space
+        self.reward_space = self.task.reward_space
         self.split = split
         self.instance: int | None = None
         self.render_mode = render_mode
@@ -94,6 +109,7 @@ class FederatedEnv(gym.Env[dict[str, np.ndarray], Any]):
         super().reset(seed=seed)
         reject_unknown(options or {}, RESET_OPTIONS, "reset option")
         self.instance = draw_instance(self.split, self.np_random, (options or {}).get("instance"))
+        self.system.difficulty = self.curriculum.difficulty
         self.system.reset([instance_generator(self.instance)])
         if self.render_mode is not None:
             self._record(None)
@@ -115,7 +131,7 @@ class FederatedEnv(gym.Env[dict[str, np.ndarray], Any]):
             self._record(report)
         return (
             self._observation(),
-            float(outcome.reward[0]),
+            outcome.reward[0].copy() if self.task.vector_reward else float(outcome.reward[0]),
             bool(outcome.terminated[0]),
             bool(outcome.truncated[0]),
             info,
@@ -125,6 +141,18 @@ class FederatedEnv(gym.Env[dict[str, np.ndarray], Any]):
         """Flat bool mask of the open choices, in the order that sb3-contrib's MaskablePPO reads."""
         self._require_reset()
         return self.task.action_masks(self.system)[0]
+
+    def set_curriculum_stage(self, stage: int) -> None:
+        """Make the episodes from the next reset on those of a stage, 0 being the easiest.
+
+        Raises:
+            InvalidValueError: If there is no such stage.
+        """
+        self.curriculum.go_to(stage)
+
+    def advance_curriculum(self) -> bool:
+        """Make the episodes from the next reset on those of the next stage; whether there was one."""
+        return self.curriculum.advance()
 
     def view(self, observation: Mapping[str, np.ndarray]) -> NetworkView:
         """The observation in physical units; nothing but the observation enters it."""
@@ -183,7 +211,7 @@ class FederatedEnv(gym.Env[dict[str, np.ndarray], Any]):
 
     def _checked(self, action: Any) -> np.ndarray:
         """The action as an array of the action space's type, if it is in it."""
-        return checked_action(self.action_space, action, _shortened(action))
+        return checked_action(self.action_space, action, _shortened)
 
     def _record(self, report: RoundReport | None) -> None:
         """Remember what the next picture shows; in the mode of a window, show it."""
@@ -199,7 +227,7 @@ class FederatedEnv(gym.Env[dict[str, np.ndarray], Any]):
             self.render()
 
 
-def checked_action(space: gym.Space[Any], action: Any, shown: str) -> np.ndarray:
+def checked_action(space: gym.Space[Any], action: Any, shown: Callable[[Any], str]) -> np.ndarray:
     """An action as an array of the space's type.
 
     Args:
@@ -213,11 +241,12 @@ def checked_action(space: gym.Space[Any], action: Any, shown: str) -> np.ndarray
     try:
         array = np.asarray(action)
     except ValueError as error:  # rows of different lengths
-        raise InvalidValueError("action", shown, str(space)) from error
+        raise InvalidValueError("action", shown(action), str(space)) from error
     if space.dtype is not None and space.dtype.kind == array.dtype.kind == "f":
         array = array.astype(space.dtype)
-    if array.dtype.kind not in "biuf" or not space.contains(array):
-        raise InvalidValueError("action", shown, str(space))
+    inside = array.dtype.kind in "biuf" and space.contains(array[()] if isinstance(space, spaces.Discrete) else array)
+    if not inside:
+        raise InvalidValueError("action", shown(action), str(space))
     return array.astype(space.dtype)
 
 

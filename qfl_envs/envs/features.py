@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -42,25 +43,24 @@ class Feature:
 
     def encode(self, value: np.ndarray) -> np.ndarray:
         """Values (..., size) in physical units -> float32 in [-1, 1]."""
-        low, high = self._warp(np.array([self._low, self._high]))
-        warped = self._warp(np.clip(value, self._low, self._high))
-        return (2 * (warped - low) / (high - low) - 1).astype(np.float32)
+        lowest, highest, warped_low, factor = self._bounds
+        warped = self._warp(np.minimum(np.maximum(value, lowest), highest))
+        return ((warped - warped_low) * factor - 1).astype(np.float32)
 
     def decode(self, scaled: np.ndarray) -> np.ndarray:
         """The inverse of :meth:`encode`, in float64."""
-        low, high = self._warp(np.array([self._low, self._high]))
-        warped = low + (np.asarray(scaled, dtype=np.float64) + 1) / 2 * (high - low)
+        _, _, warped_low, factor = self._bounds
+        warped = warped_low + (np.asarray(scaled, dtype=np.float64) + 1) / factor
         if self.scale == "linear":
             return warped
         return np.expm1(warped) if self.scale == "log1p" else np.exp(warped)
 
-    @property
-    def _low(self) -> float:
-        return 10 ** (self.low / 10) if self.scale == "db" else self.low
-
-    @property
-    def _high(self) -> float:
-        return 10 ** (self.high / 10) if self.scale == "db" else self.high
+    @cached_property
+    def _bounds(self) -> tuple[float, float, float, float]:
+        """Lowest and highest value, the lowest on the scale, and what stretches the scale to a length of 2."""
+        lowest, highest = (10 ** (end / 10) if self.scale == "db" else end for end in (self.low, self.high))
+        low, high = self._warp(np.array([lowest, highest]))
+        return lowest, highest, float(low), float(2 / (high - low))
 
     def _warp(self, value: np.ndarray) -> np.ndarray:
         if self.scale == "linear":
@@ -96,6 +96,6 @@ def common_features(scenario: Scenario, gains: int) -> dict[str, Feature]:
         Feature("accuracy", 1, 0.0, 1.0),
         Feature("best_accuracy", 1, 0.0, 1.0),
         Feature("round_index", 1, 0.0, scenario.max_rounds),
-        Feature("last_round_s", 1, 0.0, scenario.deadline_s),
+        Feature("last_round_s", 1, 0.0, scenario.longest_round_s),
     )
     return {feature.name: feature for feature in features}

@@ -26,7 +26,7 @@ from qfl_envs.view import NetworkView
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a round did to E episodes: (E) each, except the reward terms by name."""
+    """What a round did to E episodes: (E) each, the reward terms by name; the reward may be (E, terms)."""
 
     terms: dict[str, np.ndarray]
     reward: np.ndarray
@@ -43,6 +43,8 @@ class Task:
         observation_space: Space of one system's observation.
         action_space: Space of one system's action.
         weights: Weight of each reward term.
+        vector_reward: Whether the reward is the vector of the unweighted terms.
+        reward_space: Where that vector lies.
         max_local_steps: Most local steps that a decision of this task asks for.
         time_share: Whether devices on one sub-channel take turns.
     """
@@ -51,21 +53,35 @@ class Task:
     """Reward terms of every task, with the weights that rank policies by time and energy to the target accuracy."""
     gain_per_subchannel: ClassVar[bool] = False
     """Whether the observation has the gain of every sub-channel, or its mean over sub-channels."""
+    hidden: ClassVar[frozenset[str]] = frozenset()
+    """Common features that this task does not show."""
+    ends_at_target: ClassVar[bool] = True
+    """Whether reaching the target accuracy ends the episode."""
+    adapts: ClassVar[bool] = False
+    """Whether decisions ask for other rounds than ordinary ones."""
+    scenario_changes: ClassVar[Mapping[str, Any]] = {}
+    """What this task changes of a preset that is given by its name."""
 
     action_space: spaces.Space[Any]
 
-    def __init__(self, scenario: Scenario, reward_weights: Mapping[str, float] | None = None) -> None:
+    def __init__(
+        self, scenario: Scenario, reward_weights: Mapping[str, float] | None = None, vector_reward: bool = False
+    ) -> None:
         """Prepare the task.
 
         Args:
             scenario: The system.
             reward_weights: Weights that differ from :attr:`default_weights`.
+            vector_reward: Whether the reward is the vector of the unweighted terms.
 
         Raises:
             UnknownNameError: For the weight of a term that does not exist.
             InvalidValueError: For a weight that is no finite number.
         """
         self.scenario = scenario
+        if not isinstance(vector_reward, bool):
+            raise InvalidValueError("vector_reward", vector_reward, "true or false")
+        self.vector_reward = vector_reward
         self.weights = dict(self.default_weights)
         if reward_weights is not None and not isinstance(reward_weights, Mapping):
             raise InvalidValueError("reward_weights", reward_weights, "an object of reward terms and their weights")
@@ -77,13 +93,23 @@ class Task:
         self.gains_per_device = scenario.radio.num_cells * (
             scenario.radio.num_subchannels if self.gain_per_subchannel else 1
         )
-        self.features: dict[str, Feature] = common_features(scenario, self.gains_per_device)
+        features = {**common_features(scenario, self.gains_per_device), **self.more_features()}
+        self.features: dict[str, Feature] = {name: one for name, one in features.items() if name not in self.hidden}
         self.observation_space = spaces.Dict({name: feature.space for name, feature in self.features.items()})
+        self.reward_space = spaces.Box(-np.inf, np.inf, (len(self.weights),), np.float64)
         self.max_local_steps = scenario.learning.local_steps
         self.time_share = scenario.radio.access == "time_share"
         self.payload_bits = payload_bits(scenario)
 
     # what subclasses define
+
+    def more_features(self) -> dict[str, Feature]:
+        """What this task shows beside the common features; :meth:`more_values` has their values."""
+        return {}
+
+    def more_values(self, system: FederatedSystem) -> dict[str, np.ndarray]:
+        """Values (E, size) of :meth:`more_features`."""
+        return {}
 
     def decide(self, system: FederatedSystem, actions: np.ndarray) -> Decision:
         """The decision that actions (E, ...) stand for."""
@@ -94,8 +120,12 @@ class Task:
         raise NotImplementedError
 
     def action_masks(self, system: FederatedSystem) -> np.ndarray:
-        """(E, sum(nvec)) bool, which choices are open in this state, in the order of the action space."""
-        raise NotImplementedError
+        """(E, sum(nvec)) bool, which choices are open in this state, in the order of the action space.
+
+        Raises:
+            InvalidValueError: For a continuous action space, which has no choices.
+        """
+        raise InvalidValueError("action masks", str(self.action_space), "a discrete action space")
 
     # what all tasks share
 
@@ -104,7 +134,7 @@ class Task:
         state = system.state
         gain = state.gain if self.gain_per_subchannel else state.gain.mean(-1)
         systems = len(gain)
-        values = {
+        values = self.more_values(system) | {
             "gain": gain.reshape(systems, -1),
             "step_s": system.step_seconds(),
             "cpu_hz": system.cpu_hz(),
@@ -118,10 +148,14 @@ class Task:
             "round_index": state.round_index[:, None],
             "last_round_s": state.last_round_s[:, None],
         }
-        return {name: self.features[name].encode(value) for name, value in values.items()}
+        return {name: feature.encode(values[name]) for name, feature in self.features.items()}
 
     def view(self, observation: Mapping[str, np.ndarray]) -> NetworkView:
         """One system's observation in physical units."""
+        return self._viewed(observation)
+
+    def _viewed(self, observation: Mapping[str, np.ndarray], **more: Any) -> NetworkView:
+        """The common part of a view, and what a task adds to it."""
         scenario, limits = self.scenario, self.scenario.radio
         value = {name: feature.decode(observation[name]) for name, feature in self.features.items()}
         gain = value["gain"].reshape(scenario.num_devices, limits.num_cells, -1)
@@ -143,20 +177,26 @@ class Task:
             available=value["available"] > 0.5,
             loss=value["loss"],
             age=np.rint(value["age"]).astype(np.int64),
-            accuracy=float(value["accuracy"][0]),
-            best_accuracy=float(value["best_accuracy"][0]),
+            accuracy=float(value["accuracy"][0]) if "accuracy" in value else None,
+            best_accuracy=float(value["best_accuracy"][0]) if "best_accuracy" in value else None,
             round_index=round(float(value["round_index"][0])),
             last_round_s=float(value["last_round_s"][0]),
+            **more,
         )
 
     def judge(self, system: FederatedSystem, report: RoundReport) -> Outcome:
         """Reward and end of the episodes after a round."""
         state = system.state
         reached = report.accuracy >= self.scenario.target_accuracy
-        terminated = reached | system.empty().all(-1)
+        terminated = (system.empty() | ~state.active).all(-1)
+        if self.ends_at_target:
+            terminated = terminated | reached
         truncated = ~terminated & (state.round_index >= self.scenario.max_rounds)
         terms = self.reward_terms(system, report, (terminated | truncated) & ~reached)
-        reward = sum((self.weights[name] * term for name, term in terms.items()), np.zeros(len(reached)))
+        if self.vector_reward:
+            reward = np.stack(list(terms.values()), axis=-1)
+        else:
+            reward = sum((self.weights[name] * term for name, term in terms.items()), np.zeros(len(reached)))
         return Outcome(terms, reward, terminated, truncated)
 
     def info(self, system: FederatedSystem, report: RoundReport, outcome: Outcome) -> dict[str, Any]:
@@ -177,6 +217,7 @@ class Task:
             "accuracy_variance": report.fairness.variance,
             "worst_accuracy": report.fairness.worst_accuracy,
             "jain": report.fairness.jain,
+            "drifted": report.drifted,
             "participation": report.participation,
             "delivered": report.delivered,
             "late": report.late,
@@ -196,7 +237,7 @@ class Task:
         scenario, target = self.scenario, self.scenario.target_accuracy
         best, before = report.best_accuracy, report.best_accuracy - report.best_accuracy_gain
         way = np.maximum(target - system.state.start_accuracy, 1e-9)
-        longest_s = scenario.deadline_s * scenario.max_rounds
+        longest_s = scenario.longest_round_s * scenario.max_rounds
         unused_s = np.where(failed, np.maximum(longest_s - system.state.elapsed_s, 0.0), 0.0)
         stored_j = np.maximum(system.state.full_battery_j.sum(-1), 1e-9)
         return {

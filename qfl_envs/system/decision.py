@@ -17,6 +17,7 @@ class Decision:
             strongest to the weakest and back.
         power_dbm: (E, N), from the scenario's least to its most power. Default: the most.
         cpu_hz: (E, N) clock. Default: all that other work leaves. More than that is reduced to it.
+        cpu_share: (E, N) the same as a share of the clock that other work leaves; one of the two may be given.
         local_steps: (E, N) integer, at least 1 for participants. Default: ``learning.local_steps``.
         time_share: (E) bool, whether devices on one sub-channel take turns. Default: ``radio.access``.
         band_share: (E, N) share of its cell's whole band that each device has for itself, instead of a sub-channel;
@@ -28,6 +29,7 @@ class Decision:
     subchannel: np.ndarray | None = None
     power_dbm: np.ndarray | None = None
     cpu_hz: np.ndarray | None = None
+    cpu_share: np.ndarray | None = None
     local_steps: np.ndarray | None = None
     time_share: np.ndarray | None = None
     band_share: np.ndarray | None = None

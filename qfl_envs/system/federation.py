@@ -25,7 +25,7 @@ from qfl_envs.system.learning.shapes import NUM_CLASSES, kept_parameters, model_
 from qfl_envs.system.learning.work import LocalResult, LocalWork
 from qfl_envs.system.network import channel, links, mobility, radio
 from qfl_envs.system.random import RowRandom
-from qfl_envs.system.report import RoundReport, fairness
+from qfl_envs.system.report import Fairness, RoundReport, fairness
 from qfl_envs.system.server import Server
 from qfl_envs.system.state import SystemState
 
@@ -67,6 +67,7 @@ class _Round:
     payload_bits: np.ndarray = field(init=False)
     result: LocalResult | None = None
     best_before: np.ndarray = field(init=False)
+    fairness_before: Fairness = field(init=False)
 
 
 class FederatedSystem:
@@ -239,6 +240,10 @@ class FederatedSystem:
 
     # what devices report before a decision
 
+    def serving_cell(self) -> np.ndarray:
+        """Cell (E, N) that each device is received best in."""
+        return channel.serving_cell(self.state.gain)
+
     def load_share(self) -> np.ndarray:
         """Share (E, N) of each device's processors that other work takes this round."""
         return devices.load(self.scenario.fleet, self.state.load_normal)
@@ -298,9 +303,12 @@ class FederatedSystem:
         wanted = np.asarray(decision.participate, dtype=bool)
         work.participate = wanted & able
         systems, n = wanted.shape
+        work.drifted = self.drifted()
         work.adaptation = np.zeros(systems, dtype=np.int64) if decision.adaptation is None else decision.adaptation
         available_hz = state.max_cpu_hz * (1 - work.load_share)
         wanted_hz = available_hz if decision.cpu_hz is None else decision.cpu_hz
+        if decision.cpu_share is not None:
+            wanted_hz = decision.cpu_share * available_hz
         work.cpu_hz = np.minimum(wanted_hz, available_hz)
         work.repaired = wanted & (~able | (wanted_hz > available_hz))
         work.band_share = decision.band_share
@@ -402,7 +410,7 @@ class FederatedSystem:
             return
         work.result = self.learner.train(
             state,
-            LocalWork(work.trains, work.local_steps, work.adaptation, self.drifted(), work.uniform, work.normal),
+            LocalWork(work.trains, work.local_steps, work.adaptation, work.drifted, work.uniform, work.normal),
         )
 
     def _attack(self, work: _Round) -> None:
@@ -424,6 +432,7 @@ class FederatedSystem:
     def _evaluate(self, state: SystemState, work: _Round) -> None:
         """8. The new model is measured on held-out data and on every device."""
         work.best_before = state.best_accuracy
+        work.fairness_before = fairness(state.device_accuracy)
         state.reported_loss = np.where(work.delivered, state.received_loss, state.reported_loss)
         state.age = np.where(work.delivered, 0, state.age + 1)
         if self.learner is not None:
@@ -507,5 +516,7 @@ class FederatedSystem:
             best_accuracy_gain=state.best_accuracy - work.best_before,
             loss=state.loss.copy(),
             device_loss=state.device_loss.copy(),
+            drifted=work.drifted.mean(-1),
             fairness=fairness(state.device_accuracy),
+            fairness_before=work.fairness_before,
         )

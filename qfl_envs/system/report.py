@@ -50,7 +50,9 @@ class RoundReport:
         best_accuracy_gain: (E) its rise by the round.
         loss: (E) held-out cross-entropy.
         device_loss: (E, N).
+        drifted: (E) mean share of the devices' data that has drifted.
         fairness: Spread over devices.
+        fairness_before: That before the round.
     """
 
     rates_bps: np.ndarray
@@ -76,7 +78,9 @@ class RoundReport:
     best_accuracy_gain: np.ndarray
     loss: np.ndarray
     device_loss: np.ndarray
+    drifted: np.ndarray
     fairness: Fairness
+    fairness_before: Fairness
 
 
 def fairness(device_accuracy: np.ndarray) -> Fairness:

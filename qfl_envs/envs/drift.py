@@ -1,0 +1,263 @@
+"""``qfl/Drift-v0``: when the data drift, whether and how to adapt the model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+from gymnasium import spaces
+
+from qfl_envs.envs.base import FederatedEnv
+from qfl_envs.envs.features import Feature
+from qfl_envs.envs.pages import page
+from qfl_envs.envs.task import Task
+from qfl_envs.errors import InvalidValueError
+from qfl_envs.scenario import Scenario
+from qfl_envs.system.decision import Decision
+from qfl_envs.system.federation import FederatedSystem
+from qfl_envs.system.learning.adaptation import CANDIDATES, Adaptation
+from qfl_envs.system.report import RoundReport
+from qfl_envs.view import NetworkView
+
+ORDER = (Adaptation.HEAD, Adaptation.FINE_TUNE, Adaptation.RETRAIN, Adaptation.REOPTIMISE)
+"""Kinds of adaptation in the order of the actions after 0."""
+
+
+class DriftTask(Task):
+    """Choice of what to do about a model whose data may have moved on."""
+
+    default_weights: ClassVar[Mapping[str, float]] = {"accuracy": 1.0, "time": 0.25, "energy": 0.5}
+    hidden: ClassVar[frozenset[str]] = frozenset({"accuracy", "best_accuracy"})
+    ends_at_target: ClassVar[bool] = False
+    adapts: ClassVar[bool] = True
+    scenario_changes: ClassVar[Mapping[str, Any]] = {
+        "drift": {"kind": "recurring", "moves": "concept"},
+        "learning": {"warm_start_steps": 300, "monitored": True},
+    }
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        reward_weights: Mapping[str, float] | None = None,
+        vector_reward: bool = False,
+        participation_choices: Sequence[float] = (0.25, 1.0),
+    ) -> None:
+        """Prepare the task; see :class:`DriftEnv`."""
+        choices = list(participation_choices) if isinstance(participation_choices, Sequence) else []
+        numbers = all(isinstance(choice, int | float) and not isinstance(choice, bool) for choice in choices)
+        if not choices or not numbers or not all(0.0 < choice <= 1.0 for choice in choices):
+            raise InvalidValueError("participation_choices", participation_choices, "numbers above 0, up to 1")
+        super().__init__(scenario, reward_weights, vector_reward)
+        self.time_share = True
+        # action 0 keeps the model; the others are all kinds at the first share, then all at the second, ...
+        self.adaptation = np.array([Adaptation.FINE_TUNE, *list(ORDER) * len(choices)])
+        self.participation = np.array([0.0, *np.repeat(choices, len(ORDER))])
+        self.action_space = spaces.Discrete(len(self.participation))
+
+    def more_features(self) -> dict[str, Feature]:
+        """Settings of the local steps."""
+        rate = self.scenario.learning.local_rate
+        factors = [candidate.rate_factor for candidate in CANDIDATES]
+        return {
+            "local_rate": Feature("local_rate", 1, min(factors) * rate, max(factors) * rate, "log"),
+            "dropout": Feature("dropout", 1, 0.0, 0.9),
+            "activation_bits": Feature("activation_bits", 1, 0.0, 16.0),
+        }
+
+    def more_values(self, system: FederatedSystem) -> dict[str, np.ndarray]:
+        """Settings of the local steps."""
+        return {name: getattr(system.state, name)[:, None] for name in ("local_rate", "dropout", "activation_bits")}
+
+    def decide(self, system: FederatedSystem, actions: np.ndarray) -> Decision:
+        """The available devices that reported the largest loss take part, as many as the action says."""
+        n, available = self.scenario.num_devices, system.available()
+        count = np.ceil(self.participation[actions] * n)
+        loss = np.where(available, system.state.reported_loss, -np.inf)
+        rank = np.argsort(np.argsort(-loss, axis=-1, kind="stable"), axis=-1)
+        return Decision(
+            participate=available & (rank < count[:, None]),
+            time_share=np.full(len(actions), self.time_share),
+            adaptation=self.adaptation[actions],
+        )
+
+    def encode(self, decision: Decision) -> np.ndarray:
+        """Of the actions of the decision's kind, that with the closest number of participants."""
+        share = decision.participate.mean(-1)
+        kind = np.zeros(len(share), dtype=int) if decision.adaptation is None else decision.adaptation
+        distance = np.abs(self.participation - share[:, None]) + 2.0 * (self.adaptation != kind[:, None])
+        return np.where(share > 0, 1 + distance[:, 1:].argmin(-1), 0)
+
+    def action_masks(self, system: FederatedSystem) -> np.ndarray:
+        """Keeping the model is always open, all else where somebody can take part."""
+        some = np.asarray(system.available().any(-1))
+        masks = np.repeat(some[:, None], len(self.participation), axis=1)
+        masks[:, 0] = True
+        return masks
+
+    def view(self, observation: Mapping[str, np.ndarray]) -> NetworkView:
+        """One system's observation in physical units, with the settings of the local steps."""
+        rate, dropout, bits = (
+            float(self.features[name].decode(observation[name])[0])
+            for name in ("local_rate", "dropout", "activation_bits")
+        )
+        return self._viewed(observation, local_rate=rate, dropout=dropout, activation_bits=round(bits))
+
+    def reward_terms(self, system: FederatedSystem, report: RoundReport, failed: np.ndarray) -> dict[str, np.ndarray]:
+        """Accuracy on the present data, minus the time that was spent on adapting, minus its energy."""
+        rounds = self.scenario.max_rounds
+        asked = report.participation.any(-1)
+        stored_j = np.maximum(system.state.full_battery_j.sum(-1), 1e-9)
+        # the model of a federation that has run down serves on as it is
+        unplayed = np.where(failed, rounds - system.state.round_index, 0)
+        return {
+            "accuracy": report.accuracy * (1 + unplayed) / rounds,
+            "time": -np.where(asked, report.round_s, 0.0) / (self.scenario.longest_round_s * rounds),
+            "energy": -report.energy_j / stored_j,
+        }
+
+
+@page
+class DriftEnv(FederatedEnv):
+    """Choose when and how to adapt a model whose data drift.
+
+    ## Description
+
+    A server has trained a model together with N devices of a wireless network, and the devices use it: quantum
+    federated learning after the training. Each step of the environment is one round. The data of the devices move on,
+    not on all at once, and nobody tells the server. What it sees are the losses that the devices report of the model
+    on their own data, a few samples each, those that have a link. It can keep the model, or spend a round, time and
+    energy on adapting it:
+
+    * head recalibration trains the last layer alone: one circuit per sample, a short upload;
+    * local fine-tuning is an ordinary federated round of all parameters;
+    * full retraining makes four times as many local steps, and the server forgets the direction it was moving in;
+    * re-optimising tries twelve settings of the local steps (learning rate, dropout, quantisation of the readouts)
+      on every participant, keeps the one with the least loss and trains with it, from then on.
+
+    `drift` says what happens. `kind`: `"abrupt"` (at once), `"gradual"` (sample by sample) or `"recurring"` (to and
+    fro). `moves`: `"data"`, p(x), images are rotated, brightened or noisy; `"label"`, p(y), devices hold other labels
+    and half of the labels vanish; `"concept"`, p(y|x), labels change places. Devices follow one after the other
+    (`stagger_rounds`).
+
+    The presets are changed for this environment: drift is recurring and moves the concept, the model has had 300 steps
+    of central training at the start (`learning.warm_start_steps`), and linked devices report their loss in every round
+    (`learning.monitored`).
+
+    Who takes part follows a rule: the devices that can and that reported the largest losses. They transmit as in
+    `qfl/Scheduling-v0`.
+
+    ## Action Space
+
+    `Discrete`, keeping the model or one of four ways to adapt it at one of the `participation_choices`:
+
+    | Action      | Meaning                                                        |
+    |-------------|----------------------------------------------------------------|
+    | `0`         | keep the model                                                 |
+    | `4 * i + 1` | head recalibration, a share `participation_choices[i]` takes part |
+    | `4 * i + 2` | local fine-tuning                                              |
+    | `4 * i + 3` | full retraining                                                |
+    | `4 * i + 4` | re-optimising                                                  |
+
+    An action outside the space raises `InvalidValueError`. `env.unwrapped.action_masks()` is the bool mask of the open
+    actions: keeping always is, the others where at least one device can take part.
+
+    ## Observation Space
+
+    [observations without accuracy]
+    | `local_rate`      | `(1,)`       | learning rate of the local steps      |       | half, double (10)    | log    |
+    | `dropout`         | `(1,)`       | share of readouts that they leave out |       | 0, 0.9               | linear |
+    | `activation_bits` | `(1,)`       | bits of each readout, 0 for all       |       | 0, 16                | linear |
+
+    [notes of cells]
+
+    The last bound, (10): half and double `learning.local_rate`.
+
+    [info]
+
+    ## Rewards
+
+    The reward is the weighted sum of `info["reward_terms"]`:
+
+    | Term       | Weight | Value in a round                                                                  |
+    |------------|--------|-----------------------------------------------------------------------------------|
+    | `accuracy` | 1      | held-out accuracy on the present data, as a share of `max_rounds`                 |
+    | `time`     | 0.25   | -`round_s` as a share of the longest possible episode, where somebody takes part  |
+    | `energy`   | 0.5    | -`energy_j` as a share of the energy that all devices stored at the start         |
+
+    Over an episode `accuracy` adds up to the mean accuracy of the model that the devices used, on the data that they
+    had at the time, all devices counting alike. If all batteries are empty the episode ends, and the remaining rounds
+    count with the last accuracy.
+
+    [vector reward]
+
+    ## Starting State
+
+    [start]
+
+    The untrained model is trained centrally first, on the data before they drift.
+
+    ## Episode End
+
+    1. Termination: the charge of every device of the fleet is down to its reserve.
+    2. Truncation: `max_rounds` rounds are played.
+
+    A target accuracy ends nothing here: the model is to stay good.
+
+    ## Arguments
+
+    [arguments]
+    | `participation_choices` | list of float | `(0.25, 1.0)` | shares of the devices that take part, at most |
+    [more arguments]
+
+    ```python
+    >>> import gymnasium as gym
+    >>> import qfl_envs
+    >>> env = gym.make("qfl/Drift-v0", scenario="tiny", drift={"kind": "abrupt", "moves": "data"})
+    >>> env.action_space
+    Discrete(9)
+    >>> observation, info = env.reset(seed=0)
+    >>> observation, reward, terminated, truncated, info = env.step(0)
+    >>> sorted(info["reward_terms"])
+    ['accuracy', 'energy', 'time']
+
+    ```
+
+    [tiers]
+
+    ## Version History
+
+    * v0: first version.
+    """
+
+    task_class = DriftTask
+
+    def __init__(
+        self,
+        scenario: str | Mapping[str, Any] | Scenario = "small",
+        *,
+        split: str = "train",
+        reward_weights: Mapping[str, float] | None = None,
+        participation_choices: Sequence[float] = (0.25, 1.0),
+        vector_reward: bool = False,
+        curriculum: Sequence[Mapping[str, Any]] | None = None,
+        curriculum_stage: int | None = None,
+        render_mode: str | None = None,
+        device: str = "cpu",
+        **overrides: Any,
+    ) -> None:
+        """Build the environment; the class docstring lists the arguments."""
+        super().__init__(
+            scenario,
+            split=split,
+            curriculum=curriculum,
+            curriculum_stage=curriculum_stage,
+            render_mode=render_mode,
+            device=device,
+            task_arguments={
+                "reward_weights": reward_weights,
+                "vector_reward": vector_reward,
+                "participation_choices": participation_choices,
+            },
+            overrides=overrides,
+        )
