@@ -15,7 +15,6 @@ from qfl_envs.envs.base import make_scenario
 from qfl_envs.scenario import Scenario
 from qfl_envs.system.devices import wait_seconds
 from qfl_envs.system.federation import FederatedSystem
-from qfl_envs.system.network.channel import serving_cell
 from qfl_envs.system.network.radio import alone_rate_bps
 from train.evaluation import make_env, play
 
@@ -289,7 +288,7 @@ class _Recorder(gym.Wrapper[Any, Any, Any, Any]):
         """State of the devices (N) at the moment of the decision."""
         scenario, state = system.scenario, system.state
         compute_s = wait_seconds(scenario) + scenario.learning.local_steps * system.step_seconds()
-        rates = alone_rate_bps(scenario.radio, state.gain, serving_cell(state.gain))
+        rates = alone_rate_bps(scenario.radio, state.gain, system.serving_cell())
         return {
             "compute_s": compute_s[0],
             "upload_s": (system.payload_bits / rates.mean(-1))[0],

@@ -15,6 +15,7 @@ from qfl_envs.errors import InvalidValueError
 from qfl_envs.scenario import Scenario
 from qfl_envs.system.decision import Decision
 from qfl_envs.system.federation import FederatedSystem
+from qfl_envs.system.network.radio import best_alone_bps
 from qfl_envs.system.report import RoundReport
 
 
@@ -78,7 +79,8 @@ class AllocationTask(Task):
 
         That adds up to minus the mean share that the sum-rate fell short of the best device alone on each sub-channel.
         """
-        shortfall = report.sum_rate_bps / np.maximum(report.best_alone_bps, 1e-9) - 1
+        best_bps = best_alone_bps(self.scenario.radio, report.gain, report.serving)
+        shortfall = report.sum_rate_bps / np.maximum(best_bps, 1e-9) - 1
         return {**super().reward_terms(system, report, failed), "sum_rate": shortfall / self.scenario.max_rounds}
 
 

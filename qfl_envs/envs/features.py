@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -41,22 +42,16 @@ class Feature:
         """The Gymnasium space."""
         return spaces.Box(-1.0, 1.0, (self.size,), np.float32)
 
-    def encode(self, value: np.ndarray) -> np.ndarray:
-        """Values (..., size) in physical units -> float32 in [-1, 1]."""
-        lowest, highest, warped_low, factor = self._bounds
-        warped = self._warp(np.minimum(np.maximum(value, lowest), highest))
-        return ((warped - warped_low) * factor - 1).astype(np.float32)
-
     def decode(self, scaled: np.ndarray) -> np.ndarray:
-        """The inverse of :meth:`encode`, in float64."""
-        _, _, warped_low, factor = self._bounds
+        """The inverse of what :class:`Encoder` does, in float64."""
+        _, _, warped_low, factor = self.bounds
         warped = warped_low + (np.asarray(scaled, dtype=np.float64) + 1) / factor
         if self.scale == "linear":
             return warped
         return np.expm1(warped) if self.scale == "log1p" else np.exp(warped)
 
     @cached_property
-    def _bounds(self) -> tuple[float, float, float, float]:
+    def bounds(self) -> tuple[float, float, float, float]:
         """Lowest and highest value, the lowest on the scale, and what stretches the scale to a length of 2."""
         lowest, highest = (10 ** (end / 10) if self.scale == "db" else end for end in (self.low, self.high))
         low, high = self._warp(np.array([lowest, highest]))
@@ -66,6 +61,41 @@ class Feature:
         if self.scale == "linear":
             return value
         return np.log1p(value) if self.scale == "log1p" else np.log(value)
+
+
+class Encoder:
+    """Encodes several features at once: the same as each by itself, in a few operations on all of them."""
+
+    def __init__(self, features: Mapping[str, Feature]) -> None:
+        """Lay the features out in one row, those of a scale side by side."""
+        scales = ("linear", "log", "db", "log1p")
+        ordered = sorted(features.values(), key=lambda feature: scales.index(feature.scale))
+        ends = np.cumsum([feature.size for feature in ordered])
+        self._slices = {
+            feature.name: slice(int(end) - feature.size, int(end)) for feature, end in zip(ordered, ends, strict=True)
+        }
+        self._names = list(features)
+        kinds = np.repeat([feature.scale for feature in ordered], [feature.size for feature in ordered])
+        self._log = slice(int((kinds == "linear").sum()), int((kinds != "log1p").sum()))
+        self._log1p = slice(self._log.stop, None)
+        self._low, self._high, self._warped_low, self._factor = (
+            np.repeat([feature.bounds[number] for feature in ordered], [feature.size for feature in ordered])
+            for number in range(4)
+        )
+
+    def encode(self, values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Values (E, size) in physical units -> float32 in [-1, 1], by name."""
+        block = np.empty((len(values[self._names[0]]), len(self._low)))
+        for name, where in self._slices.items():
+            block[:, where] = values[name]
+        np.maximum(block, self._low, out=block)
+        np.minimum(block, self._high, out=block)
+        np.log(block[:, self._log], out=block[:, self._log])
+        np.log1p(block[:, self._log1p], out=block[:, self._log1p])
+        block -= self._warped_low
+        block *= self._factor
+        block -= 1.0
+        return {name: block[:, self._slices[name]].astype(np.float32) for name in self._names}
 
 
 def common_features(scenario: Scenario, gains: int) -> dict[str, Feature]:

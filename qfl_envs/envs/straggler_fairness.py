@@ -73,8 +73,8 @@ class StragglerFairnessEnv(FederatedEnv):
     When the server merges is a matter of the scenario: `learning.aggregation` is `"deadline"` (the default),
     `"synchronous"` (it waits for everybody), `"asynchronous"` (it merges every update as it comes; needs
     `learning.server_rule="fedasync"`) or `"buffered"` (at every `learning.buffer_size` updates). In the last two a
-    round ends as soon as the server merges, and who is not ready by then goes on: it is not available until its update has
-    arrived, which counts the less the more the model has changed meanwhile.
+    round ends as soon as the server merges, and who is not ready by then goes on: it is not available until its update
+    has arrived, which counts the less the more the model has changed meanwhile.
 
     The presets are changed for this environment: `learning.fairness_q` is 1, the q-fair objective, so that an update
     weighs as much as the loss of the device that sends it.

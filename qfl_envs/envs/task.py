@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 from gymnasium import spaces
 
-from qfl_envs.envs.features import Feature, common_features
+from qfl_envs.envs.features import Encoder, Feature, common_features
 from qfl_envs.errors import InvalidValueError
 from qfl_envs.fields import reject_unknown
 from qfl_envs.scenario import Scenario
@@ -95,6 +95,7 @@ class Task:
         )
         features = {**common_features(scenario, self.gains_per_device), **self.more_features()}
         self.features: dict[str, Feature] = {name: one for name, one in features.items() if name not in self.hidden}
+        self._encoder = Encoder(self.features)
         self.observation_space = spaces.Dict({name: feature.space for name, feature in self.features.items()})
         self.reward_space = spaces.Box(-np.inf, np.inf, (len(self.weights),), np.float64)
         self.max_local_steps = scenario.learning.local_steps
@@ -132,7 +133,7 @@ class Task:
     def observe(self, system: FederatedSystem) -> dict[str, np.ndarray]:
         """Observations (E, size) by name."""
         state = system.state
-        gain = state.gain if self.gain_per_subchannel else state.gain.mean(-1)
+        gain = state.gain if self.gain_per_subchannel else state.mean_gain
         systems = len(gain)
         values = self.more_values(system) | {
             "gain": gain.reshape(systems, -1),
@@ -148,7 +149,7 @@ class Task:
             "round_index": state.round_index[:, None],
             "last_round_s": state.last_round_s[:, None],
         }
-        return {name: feature.encode(values[name]) for name, feature in self.features.items()}
+        return self._encoder.encode(values)
 
     def view(self, observation: Mapping[str, np.ndarray]) -> NetworkView:
         """One system's observation in physical units."""
@@ -163,7 +164,7 @@ class Task:
         return NetworkView(
             scenario=scenario,
             gain=gain,
-            serving_cell=serving_cell(gain),
+            serving_cell=serving_cell(gain.mean(-1)),
             noise_w=limits.noise_w,
             subchannel_hz=limits.subchannel_hz,
             min_power_dbm=limits.min_power_dbm,

@@ -47,16 +47,25 @@ def deal_subchannels(participate: np.ndarray, serving: np.ndarray, gain: np.ndar
     Returns:
         (E, N) sub-channels, 0 for devices that do not participate.
     """
-    systems, devices, cells, subchannels = gain.shape
-    mean_gain = np.take_along_axis(gain.mean(-1), serving[..., None], axis=2)[..., 0]
+    own_gain = np.take_along_axis(gain.mean(-1), serving[..., None], axis=2)[..., 0]
+    return deal_in_order(participate, serving, own_gain, *gain.shape[2:])
+
+
+def deal_in_order(
+    participate: np.ndarray, serving: np.ndarray, own_gain: np.ndarray, cells: int, subchannels: int
+) -> np.ndarray:
+    """The same from the mean gain (E, N) of each device to its own cell."""
+    systems, devices = participate.shape
+    rows = np.arange(systems)[:, None]
+    # who does not participate comes last
     group = np.where(participate, serving, cells)
-    order = np.lexsort((-mean_gain, group), axis=-1)
-    sorted_group = np.take_along_axis(group, order, axis=-1)
-    sizes = np.stack([(group == cell).sum(-1) for cell in range(cells + 1)], axis=-1)
-    starts = np.cumsum(sizes, axis=-1) - sizes
-    rank = np.arange(devices) - np.take_along_axis(starts, sorted_group, axis=-1)
+    order = np.lexsort((-own_gain, group), axis=-1)
+    rank = np.empty((systems, devices), dtype=np.int64)
+    rank[rows, order] = np.arange(devices)
+    if cells > 1:
+        sizes = np.bincount((rows * (cells + 1) + group).ravel(), minlength=systems * (cells + 1))
+        sizes = sizes.reshape(systems, cells + 1)
+        rank -= (sizes.cumsum(-1) - sizes)[rows, group]
     lap, position = np.divmod(rank, subchannels)
     dealt = np.where(lap % 2 == 0, position, subchannels - 1 - position)
-    subchannel = np.empty((systems, devices), dtype=np.int64)
-    np.put_along_axis(subchannel, order, np.where(sorted_group < cells, dealt, 0), axis=-1)
-    return subchannel
+    return np.where(participate, dealt, 0)

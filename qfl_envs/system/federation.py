@@ -17,7 +17,7 @@ import numpy as np
 
 from qfl_envs.scenario import Scenario
 from qfl_envs.system import devices
-from qfl_envs.system.decision import Decision, deal_subchannels
+from qfl_envs.system.decision import Decision, deal_in_order
 from qfl_envs.system.difficulty import Difficulty
 from qfl_envs.system.learning.adaptation import RETRAIN_FACTOR, Adaptation, uploaded_bits, work_factor
 from qfl_envs.system.learning.drift import num_worlds, onset_round, severity
@@ -56,7 +56,7 @@ class _Round:
     energy_j: np.ndarray = field(init=False)
     round_s: np.ndarray = field(init=False)
     rates_bps: np.ndarray = field(init=False)
-    best_alone_bps: np.ndarray = field(init=False)
+    gain: np.ndarray = field(init=False)
     bits_sent: np.ndarray = field(init=False)
     delivered: np.ndarray = field(init=False)
     late: np.ndarray = field(init=False)
@@ -107,6 +107,7 @@ class FederatedSystem:
         self.difficulty = Difficulty()
         self.generators: list[np.random.Generator] = [np.random.default_rng(0)] * num_systems
         self.sites_m = mobility.cell_sites(scenario.radio)
+        self.radius_m = mobility.area_radius_m(scenario.radio)
         self.server = Server(scenario)
         self.payload_bits = payload_bits(scenario)
         # how long an update may take: until the round ends at the latest, or until patience does
@@ -178,6 +179,7 @@ class FederatedSystem:
             rician_k=10 ** (rician_k_db / 10),
             scatter=channel.complex_normal(normal["scatter"]),
             gain=np.zeros(()),
+            mean_gain=np.zeros(()),
             active=np.tile(of_fleet, (systems, 1)),
             link_up=links.start_up(scenario.radio, uniform["link"]),
             max_cpu_hz=devices.draw_per_device(fleet.cpu_hz, uniform["cpu"], spread),
@@ -220,7 +222,7 @@ class FederatedSystem:
             energy_j=np.zeros(systems),
             last_round_s=np.zeros(systems),
         )
-        state.gain = self._gain(state)
+        self._observe_gain(state)
         if self.learner is not None:
             holdings = [self.learner.data.deal(generator) for generator in random.generators]
             state.sample_index = np.stack([holding.sample_index for holding in holdings])
@@ -242,7 +244,7 @@ class FederatedSystem:
 
     def serving_cell(self) -> np.ndarray:
         """Cell (E, N) that each device is received best in."""
-        return channel.serving_cell(self.state.gain)
+        return channel.serving_cell(self.state.mean_gain)
 
     def load_share(self) -> np.ndarray:
         """Share (E, N) of each device's processors that other work takes this round."""
@@ -294,7 +296,7 @@ class FederatedSystem:
         uniform = random.uniform(packet=(n,), link=(n,), harvest=(n,), **of_uniform)
         normal = random.normal(velocity=(n, 2), shadowing=(n, c), scatter=(n, c, k, 2), load=(n,), **of_normal)
         load_share = devices.load(scenario.fleet, state.load_normal)
-        return _Round(uniform, normal, channel.serving_cell(state.gain), load_share)
+        return _Round(uniform, normal, self.serving_cell(), load_share)
 
     def _check(self, state: SystemState, decision: Decision, work: _Round) -> None:
         """1. Fill in default rules and repair what cannot be done."""
@@ -313,7 +315,9 @@ class FederatedSystem:
         work.repaired = wanted & (~able | (wanted_hz > available_hz))
         work.band_share = decision.band_share
         if decision.subchannel is None:
-            work.subchannel = deal_subchannels(work.participate, work.serving, state.gain)
+            own_gain = self._of_own_cell(state.mean_gain, work.serving)
+            cells, subchannels = limits.num_cells, limits.num_subchannels
+            work.subchannel = deal_in_order(work.participate, work.serving, own_gain, cells, subchannels)
         else:
             work.subchannel = np.where(work.participate, decision.subchannel, 0).clip(0, limits.num_subchannels - 1)
             work.repaired |= work.participate & (work.subchannel != decision.subchannel)
@@ -356,7 +360,6 @@ class FederatedSystem:
         else:
             up = radio.band_uplink(scenario.radio, state.gain, work.serving, part, power_w, work.band_share)
         work.rates_bps = up.rate_bps
-        work.best_alone_bps = radio.best_alone_bps(scenario.radio, state.gain, work.serving)
         work.payload_bits = np.array(self.payload_bits)
         if self.adapts:
             bits = uploaded_bits(scenario, work.adaptation) + scenario.security.protection_bits
@@ -454,6 +457,7 @@ class FederatedSystem:
             state.mean_velocity_mps,
             work.round_s,
             work.normal["velocity"],
+            self.radius_m,
         )
         speed_mps = np.sqrt((state.velocity_mps**2).sum(-1))
         state.shadowing_db = channel.next_shadowing_db(
@@ -462,7 +466,8 @@ class FederatedSystem:
         state.scatter = channel.next_scatter(
             scenario.radio, state.scatter, speed_mps, work.round_s, work.normal["scatter"]
         )
-        state.gain = self._gain(state)
+        work.gain = state.gain
+        self._observe_gain(state)
         state.link_up = links.next_up(scenario.radio, state.link_up, work.uniform["link"])
         state.load_normal = devices.next_load_normal(fleet, state.load_normal, work.normal["load"])
         harvested_j = 2 * fleet.harvest_w * work.round_s[:, None] * work.uniform["harvest"]
@@ -474,9 +479,17 @@ class FederatedSystem:
 
     # helpers
 
-    def _gain(self, state: SystemState) -> np.ndarray:
-        distance = channel.distance_m(self.scenario.radio, self.sites_m, state.position_m)
-        return channel.power_gain(self.scenario.radio, distance, state.shadowing_db, state.rician_k, state.scatter)
+    def _of_own_cell(self, of_cells: np.ndarray, serving: np.ndarray) -> np.ndarray:
+        """What each device has to its own cell: (E, N, C, ...) -> (E, N, ...)."""
+        systems, devices = serving.shape
+        return of_cells[np.arange(systems)[:, None], np.arange(devices), serving]
+
+    def _observe_gain(self, state: SystemState) -> None:
+        """What follows from positions, shadowing and fading."""
+        limits = self.scenario.radio
+        distance = channel.distance_m(limits, self.sites_m, state.position_m)
+        state.gain = channel.power_gain(limits, distance, state.shadowing_db, state.rician_k, state.scatter)
+        state.mean_gain = state.gain.sum(-1) / limits.num_subchannels
 
     def _drifted(self, state: SystemState, rows: np.ndarray | slice) -> np.ndarray:
         return severity(
@@ -495,7 +508,8 @@ class FederatedSystem:
         return RoundReport(
             rates_bps=work.rates_bps,
             sum_rate_bps=work.rates_bps.sum(-1),
-            best_alone_bps=work.best_alone_bps,
+            gain=work.gain,
+            serving=work.serving,
             compute_s=work.compute_s,
             protect_s=work.protect_s,
             upload_s=work.upload_s,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from itertools import accumulate
 
 import numpy as np
 
@@ -31,12 +33,13 @@ class RowRandom:
         return self._draw("random", shapes)
 
     def _draw(self, method: str, shapes: dict[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
-        sizes = [int(np.prod(shape)) for shape in shapes.values()]
-        block = np.empty((len(self.generators), sum(sizes)))
+        rows = len(self.generators)
+        ends = list(accumulate(math.prod(shape) for shape in shapes.values()))
+        block = np.empty((rows, ends[-1]))
         for row, generator in zip(block, self.generators, strict=True):
             getattr(generator, method)(out=row)
-        parts = np.split(block, np.cumsum(sizes)[:-1], axis=1)
-        return {
-            name: part.reshape(len(self.generators), *shape)
-            for (name, shape), part in zip(shapes.items(), parts, strict=True)
-        }
+        drawn, begin = {}, 0
+        for (name, shape), end in zip(shapes.items(), ends, strict=True):
+            drawn[name] = block[:, begin:end].reshape(rows, *shape)
+            begin = end
+        return drawn

@@ -29,7 +29,8 @@ class RoundReport:
     Attributes:
         rates_bps: (E, N) uplink rate of the participants, 0 for others.
         sum_rate_bps: (E).
-        best_alone_bps: (E) sum-rate of the best device alone on each sub-channel, the scale of ``sum_rate_bps``.
+        gain: (E, N, C, K) linear power gain in the round.
+        serving: (E, N) cell that each device was received best in.
         compute_s: (E, N) time of the local steps.
         protect_s: (E, N) time of protecting the update.
         upload_s: (E, N) time of the upload, as far as it got before the deadline or the end of the battery.
@@ -57,7 +58,8 @@ class RoundReport:
 
     rates_bps: np.ndarray
     sum_rate_bps: np.ndarray
-    best_alone_bps: np.ndarray
+    gain: np.ndarray
+    serving: np.ndarray
     compute_s: np.ndarray
     protect_s: np.ndarray
     upload_s: np.ndarray
@@ -89,8 +91,9 @@ def fairness(device_accuracy: np.ndarray) -> Fairness:
     worst = -(-n // 10)
     squares = (device_accuracy**2).sum(-1)
     total = device_accuracy.sum(-1)
+    mean = total / n
     return Fairness(
-        variance=device_accuracy.var(-1),
-        worst_accuracy=np.partition(device_accuracy, worst - 1, axis=-1)[:, :worst].mean(-1),
+        variance=((device_accuracy - mean[:, None]) ** 2).sum(-1) / n,
+        worst_accuracy=np.partition(device_accuracy, worst - 1, axis=-1)[:, :worst].sum(-1) / worst,
         jain=np.where(squares > 0, total**2 / np.maximum(n * squares, 1e-300), 1.0),
     )

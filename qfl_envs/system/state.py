@@ -21,6 +21,7 @@ class SystemState:
         rician_k: (E, N) linear Rician K.
         scatter: (E, N, C, K) complex scattered part of the fading, unit variance.
         gain: (E, N, C, K) linear power gain of this round, which follows from the five arrays above.
+        mean_gain: (E, N, C) its mean over the sub-channels.
         active: (E, N) bool, devices that belong to the fleet in this episode and have not left it for good.
         link_up: (E, N) whether the device can be reached this round.
         max_cpu_hz: (E, N) fastest clock.
@@ -73,6 +74,7 @@ class SystemState:
     rician_k: np.ndarray
     scatter: np.ndarray
     gain: np.ndarray
+    mean_gain: np.ndarray
     active: np.ndarray
     link_up: np.ndarray
     max_cpu_hz: np.ndarray

@@ -121,4 +121,4 @@ def test_shadowing_of_a_device_at_rest_does_not_change():
 
 def test_a_device_is_served_by_the_cell_that_receives_it_best_on_average():
     gain = np.array([[[5.0, 0.0], [3.0, 3.0]]])  # (1 device, 2 cells, 2 sub-channels)
-    assert channel.serving_cell(gain).tolist() == [1]
+    assert channel.serving_cell(gain.mean(-1)).tolist() == [1]

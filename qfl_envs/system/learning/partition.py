@@ -26,9 +26,11 @@ def partition(
         ``index`` (N, capacity) rows of the training set in random order, and ``sizes`` (N) how many of each are valid.
     """
     sizes = _sizes(learning, len(labels), num_devices, rng)
+    samples = _deal(learning, labels, sizes, rng)
+    owner = np.repeat(np.arange(num_devices), sizes)
+    shuffled = samples[np.argsort(owner + rng.random(len(samples)))]
     index = np.zeros((num_devices, capacity(learning, len(labels), num_devices)), dtype=np.int32)
-    for device, samples in enumerate(_deal(learning, labels, sizes, rng)):
-        index[device, : len(samples)] = rng.permutation(samples)
+    index[owner, np.arange(len(owner)) - np.repeat(np.cumsum(sizes) - sizes, sizes)] = shuffled
     return index, sizes
 
 
@@ -53,35 +55,48 @@ def _sizes(learning: Learning, num_samples: int, num_devices: int, rng: np.rando
     return np.maximum((share * mean).astype(np.int64), 1)
 
 
-def _deal(learning: Learning, labels: np.ndarray, sizes: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
+def _deal(learning: Learning, labels: np.ndarray, sizes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Samples of all devices, one device after the other."""
     classes = int(labels.max()) + 1
     devices = len(sizes)
-    if learning.partition == "iid":
-        return _consecutive(rng.permutation(len(labels)), sizes)
     if learning.partition == "shards":
         return _shards(learning.shards_per_device, labels, sizes, rng)
+    if learning.partition == "iid":
+        return _from_pools(rng.permutation(len(labels)), np.array([len(labels)]), sizes[:, None])
     if learning.partition == "one_label":
         own = rng.permutation(np.arange(devices) % classes)
         counts = np.where(np.arange(classes) == own[:, None], sizes[:, None], 0)
     else:
         mix = rng.dirichlet(np.full(classes, learning.dirichlet_alpha), size=devices)
         counts = rng.multinomial(sizes, mix)
-    pools = [rng.permutation(np.flatnonzero(labels == label)) for label in range(classes)]
-    parts = [_consecutive(pool, counts[:, label]) for label, pool in enumerate(pools)]
-    return [np.concatenate([part[device] for part in parts]) for device in range(devices)]
+    pools = np.argsort(labels + rng.random(len(labels)))
+    return _from_pools(pools, np.bincount(labels, minlength=classes), counts)
 
 
-def _shards(per_device: int, labels: np.ndarray, sizes: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
+def _shards(per_device: int, labels: np.ndarray, sizes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Equal pieces of the samples sorted by label, some per device (McMahan et al. 2017)."""
     devices = len(sizes)
     dealt = devices * per_device
     shards = np.array_split(np.argsort(labels, kind="stable"), min(dealt, len(labels)))
     owner = rng.permutation(dealt).reshape(devices, per_device) % len(shards)
     held = [rng.permutation(np.concatenate([shards[shard] for shard in own])) for own in owner]
-    return [_consecutive(samples, sizes[device : device + 1])[0] for device, samples in enumerate(held)]
+    return np.concatenate([np.resize(samples, size) for samples, size in zip(held, sizes, strict=True)])
 
 
-def _consecutive(pool: np.ndarray, counts: np.ndarray) -> list[np.ndarray]:
-    """Pieces of the pool one after the other, beginning again at its end."""
-    ends = np.cumsum(counts)
-    return [pool[np.arange(end - count, end) % len(pool)] for end, count in zip(ends, counts, strict=True)]
+def _from_pools(pools: np.ndarray, lengths: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Pieces of pools one after the other, each pool beginning again at its end.
+
+    Args:
+        pools: (T) samples of all Q pools, one pool after the other.
+        lengths: (Q) samples of each pool.
+        counts: (N, Q) how many of each pool a device gets.
+
+    Returns:
+        Samples of all devices, one device after the other.
+    """
+    piece = counts.ravel()
+    pool = np.tile(np.arange(len(lengths)), len(counts))
+    begin = (counts.cumsum(0) - counts).ravel()
+    within = np.arange(piece.sum()) - np.repeat(piece.cumsum() - piece, piece)
+    position = (np.repeat(begin, piece) + within) % np.repeat(lengths[pool], piece)
+    return pools[np.repeat((lengths.cumsum() - lengths)[pool], piece) + position]

@@ -104,10 +104,10 @@ class Surrogate:
         self.scenario, self.learning = scenario, scenario.learning
         self.calibration = shipped_calibration(scenario) if calibration is None else calibration
         self.data = FederatedData(scenario)
-        moved = scenario.drift.moves == "data"
-        centres = np.stack([prototypes(world) for world in (self.data.worlds if moved else self.data.worlds[:1])])
+        centres = np.stack([prototypes(world) for world in self.data.worlds])
         # (W, classes, M, F + 1): a constant feature takes the place of the bias
-        self.points = np.concatenate([self.calibration.speed * centres, np.ones((*centres.shape[:3], 1))], axis=-1)
+        points = np.concatenate([self.calibration.speed * centres, np.ones((*centres.shape[:3], 1))], axis=-1)
+        self.points = points.astype(np.float32)
 
     def uniform_shapes(self, max_local_steps: int, adapts: bool) -> Shapes:
         """None."""
@@ -127,33 +127,33 @@ class Surrogate:
         """Updates of all who should train, from the global models that they hold."""
         learning, calibration = self.learning, self.calibration
         row, device = np.nonzero(work.trains)
-        steps = work.local_steps[row, device]
+        number = work.trains.sum(-1)
         searches = work.adaptation == Adaptation.REOPTIMISE
-        rate = np.where(searches, learning.local_rate, state.local_rate)[row]
+        rate = np.where(searches, learning.local_rate, state.local_rate)
         kept = 1 - calibration.saturation
-        effective = steps if calibration.saturation == 0 else (1 - kept**steps) / calibration.saturation
-        size = rate * effective * np.where(work.adaptation == Adaptation.HEAD, calibration.head, 1.0)[row]
-        held = self._held(state, work.drifted)
-        gradient = self._class_gradients(state)
-        # (E, N, W * classes) x (E, W * classes, P), of those who train
-        change = size[:, None] * np.matmul(held, gradient)[row, device]
-        number = np.bincount(row, minlength=len(state.parameters))
-        noise = calibration.noise * work.normal["update"] * np.sqrt((gradient**2).mean((1, 2)))[:, None]
-        change = change + size[:, None] * (noise / np.sqrt(np.maximum(number, 1))[:, None])[row]
+        effective = (1 - kept**work.local_steps) / calibration.saturation
+        size = (rate * np.where(work.adaptation == Adaptation.HEAD, calibration.head, 1.0))[:, None] * effective
+        held, gradient = self._held(state, work.drifted), self._class_gradients(state)
+        # shares of classes add up to 1, so what is added to every class is added to every update
+        spread = calibration.noise * np.sqrt((gradient**2).mean((1, 2)) / np.maximum(number, 1))
+        noisy = gradient + (spread[:, None] * work.normal["update"]).astype(np.float32)[:, None]
+        change = np.matmul((held * size[..., None]).astype(np.float32), noisy)[row, device]
         if learning.server_rule == "scaffold":
-            change = change - size[:, None] * (state.server_control[row] - state.controls[row, device])
-        updates = Updates(row, device, change.astype(np.float32))
+            change = change - size[row, device, None] * (state.server_control[row] - state.controls[row, device])
+        rate = rate[row]
         chosen = np.full(len(state.parameters), -1)
         if searches.any():
-            chosen = np.where(searches & (number > 0), self._best_candidates(state, held, updates, work.trains), -1)
-            factor = np.array([candidate.rate_factor for candidate in CANDIDATES])[chosen]
-            rate = rate * np.where(chosen >= 0, factor, 1.0)[row]
-            updates = Updates(row, device, updates.change * np.where(chosen >= 0, factor, 1.0)[row, None])
+            mean = weighted_mean_update(Updates(row, device, change), np.ones(len(row)), len(state.parameters))
+            chosen = np.where(searches & (number > 0), self._best_candidates(state, held, mean, work.trains), -1)
+            factors = np.array([candidate.rate_factor for candidate in CANDIDATES])[chosen]
+            factor = np.where(chosen >= 0, factors, 1.0)[row]
+            rate, change = rate * factor, change * factor[:, None]
         losses = None
         if learning.fairness_q > 0.0:
             of_class = self._class_quality(state.parameters, state.label_map)[1]
             losses = np.matmul(held, of_class[..., None])[row, device, 0]
-        return LocalResult(updates, steps, rate, losses, chosen)
+        updates = Updates(row, device, change.astype(np.float32, copy=False))
+        return LocalResult(updates, work.local_steps[row, device], rate, losses, chosen)
 
     def evaluate(self, state: SystemState, rows: np.ndarray, drifted: np.ndarray) -> Evaluation:
         """Measure global models."""
@@ -185,56 +185,47 @@ class Surrogate:
         return both.transpose(0, 2, 1, 3).reshape(*drifted.shape, -1)
 
     def _scores(self, parameters: np.ndarray) -> np.ndarray:
-        """Log-probabilities before normalisation, (E, points, classes) with the points of all worlds and classes."""
-        weights = parameters.reshape(len(parameters), -1, NUM_CLASSES).astype(float)
-        scores = np.matmul(self.points.reshape(-1, self.points.shape[-1]), weights)
-        return scores - scores.max(-1, keepdims=True)
+        """Log-probabilities of all points before normalisation, (E, W * classes * M, classes), the highest 0."""
+        weights = parameters.reshape(len(parameters), -1, NUM_CLASSES)
+        scores: np.ndarray = np.matmul(self.points.reshape(-1, self.points.shape[-1]), weights)
+        scores -= scores.max(-1, keepdims=True)
+        return scores
 
-    def _of_worlds(self, values: np.ndarray, num_worlds: int) -> np.ndarray:
-        """Values of points (E, points, ...) as (E, W, classes, M, ...), the same in both worlds if features are."""
-        shape = (len(values), *self.points.shape[:3], *values.shape[2:])
-        of_features = values.reshape(shape)
-        return np.broadcast_to(of_features, (shape[0], num_worlds, *shape[2:]))
+    def _labels(self, label_map: np.ndarray) -> np.ndarray:
+        """Label of every point, (E, W * classes * M)."""
+        return np.repeat(label_map.reshape(len(label_map), -1), self.points.shape[2], axis=1)
 
     def _class_quality(self, parameters: np.ndarray, label_map: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Accuracy and loss on every world and class, (E, W * classes) each."""
-        scores = self._scores(parameters)
-        likely = np.exp(scores)
-        log_sum = np.log(likely.sum(-1))
-        sharp = likely**self.calibration.sharpness
-        chance, best = 1 / NUM_CLASSES, self.calibration.best_accuracy
-        sure = (sharp / sharp.sum(-1, keepdims=True) - chance) / (1 - chance)
-        accuracy = chance + (best - chance) * sure
-        systems, worlds = label_map.shape[:2]
-        label = label_map[:, :, :, None, None]
-        of_label = np.take_along_axis(self._of_worlds(accuracy, worlds), label, axis=-1)[..., 0]
-        score = np.take_along_axis(self._of_worlds(scores, worlds), label, axis=-1)[..., 0]
-        loss = self._of_worlds(log_sum, worlds) - score
-        return of_label.mean(-1).reshape(systems, -1), loss.mean(-1).reshape(systems, -1)
+        scores, labels = self._scores(parameters), self._labels(label_map)
+        own = scores[np.arange(len(scores))[:, None], np.arange(labels.shape[1]), labels]
+        loss = np.log(np.exp(scores).sum(-1)) - own
+        sharpness, best, chance = self.calibration.sharpness, self.calibration.best_accuracy, 1 / NUM_CLASSES
+        likely = np.exp(sharpness * own) / np.exp(sharpness * scores).sum(-1)
+        accuracy = chance + (best - chance) * (likely - chance) / (1 - chance)
+        per_class = (len(scores), -1, self.points.shape[2])
+        return accuracy.reshape(per_class).mean(-1), loss.reshape(per_class).mean(-1)
 
     def _class_gradients(self, state: SystemState) -> np.ndarray:
         """Descent direction of the loss on every world and class, (E, W * classes, P)."""
-        likely = np.exp(self._scores(state.parameters))
-        likely /= likely.sum(-1, keepdims=True)
-        systems, worlds = state.label_map.shape[:2]
-        wanted = np.eye(NUM_CLASSES)[state.label_map][:, :, :, None]
-        residual = wanted - self._of_worlds(likely, worlds)
-        points = np.broadcast_to(self.points, (worlds, *self.points.shape[1:]))
-        # (W, C, F + 1, M) x (E, W, C, M, classes)
-        gradient = np.matmul(points.transpose(0, 1, 3, 2) / points.shape[2], residual)
-        return gradient.reshape(systems, worlds * NUM_CLASSES, -1)
+        scores, labels = self._scores(state.parameters), self._labels(state.label_map)
+        residual = np.exp(scores, out=scores)
+        residual /= -residual.sum(-1, keepdims=True)
+        residual[np.arange(len(scores))[:, None], np.arange(labels.shape[1]), labels] += 1.0
+        worlds, classes, points, features = self.points.shape
+        transposed = self.points.reshape(worlds * classes, points, features).transpose(0, 2, 1) / points
+        gradient = np.matmul(transposed, residual.reshape(len(scores), worlds * classes, points, NUM_CLASSES))
+        return gradient.reshape(len(scores), worlds * classes, -1)
 
     def _best_candidates(
-        self, state: SystemState, held: np.ndarray, updates: Updates, trains: np.ndarray
+        self, state: SystemState, held: np.ndarray, mean_update: np.ndarray, trains: np.ndarray
     ) -> np.ndarray:
         """Candidate whose rate lowers the loss of the participants' data most, (E)."""
-        systems = len(state.parameters)
-        mean = weighted_mean_update(updates, np.ones(len(updates)), systems)
-        losses = np.empty((systems, len(CANDIDATES)))
+        losses = np.empty((len(state.parameters), len(CANDIDATES)))
         for number, candidate in enumerate(CANDIDATES):
-            loss = self._class_quality(state.parameters + candidate.rate_factor * mean, state.label_map)[1]
-            of_device = np.matmul(held, loss[..., None])[..., 0]
-            losses[:, number] = np.where(trains, of_device, 0.0).sum(-1)
+            stepped = (state.parameters + candidate.rate_factor * mean_update).astype(np.float32)
+            of_class = self._class_quality(stepped, state.label_map)[1]
+            losses[:, number] = np.where(trains, np.matmul(held, of_class[..., None])[..., 0], 0.0).sum(-1)
         return losses.argmin(-1)
 
     def _warm_start(self) -> np.ndarray:

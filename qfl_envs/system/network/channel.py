@@ -86,6 +86,6 @@ def power_gain(
     return 10 ** (-loss_db / 10)[..., None] * (fading.real**2 + fading.imag**2)
 
 
-def serving_cell(gain: np.ndarray) -> np.ndarray:
-    """Cell that each device is received best in, averaged over sub-channels: (..., N, C, K) -> (..., N)."""
-    return gain.mean(-1).argmax(-1)
+def serving_cell(mean_gain: np.ndarray) -> np.ndarray:
+    """Cell that each device is received best in, from its mean gain over sub-channels: (..., N, C) -> (..., N)."""
+    return mean_gain.argmax(-1)

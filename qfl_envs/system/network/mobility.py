@@ -67,6 +67,7 @@ def move(
     mean_velocity_mps: np.ndarray,
     seconds: np.ndarray,
     normal: np.ndarray,
+    radius_m: float | None = None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Positions, velocities and mean velocities after some time.
 
@@ -78,6 +79,7 @@ def move(
         mean_velocity_mps: (E, N, 2).
         seconds: (E) time that passes.
         normal: (E, N, 2) standard normal numbers.
+        radius_m: :func:`area_radius_m` of the cells, if it is known already.
 
     Returns:
         The three arrays, anew.
@@ -87,17 +89,19 @@ def move(
         memory * velocity_mps + (1 - memory) * mean_velocity_mps + np.sqrt(1 - memory**2) * fleet.speed_std_mps * normal
     )
     position = position_m + velocity * seconds[:, None, None]
-    return _reflect(area_radius_m(radio), position, velocity, mean_velocity_mps)
+    radius_m = area_radius_m(radio) if radius_m is None else radius_m
+    return _reflect(radius_m, position, velocity, mean_velocity_mps)
 
 
 def _reflect(
     radius_m: float, position: np.ndarray, velocity: np.ndarray, mean_velocity_mps: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Mirror what left the area at its border, and turn it around."""
-    distance = np.sqrt((position**2).sum(-1, keepdims=True))
-    outside = distance > radius_m
+    squared = position[..., :1] ** 2 + position[..., 1:] ** 2
+    outside = squared > radius_m**2
     if not outside.any():
         return position, velocity, mean_velocity_mps
+    distance = np.sqrt(squared)
     outward = position / np.maximum(distance, 1e-9)
     mirrored = outward * np.clip(2 * radius_m - distance, 0, radius_m)
 

@@ -65,12 +65,14 @@ def uplink(
     users = np.bincount(slot[transmits], minlength=bins)
     share = np.where(time_share[:, None], 1.0 / np.maximum(users[slot], 1), 1.0)
     # mean power that each device puts into each cell on its sub-channel
-    own_gain = gain[rows[..., None], np.arange(devices)[:, None], np.arange(cells), subchannel[..., None]]
+    each = np.arange(devices)
+    own_gain = gain[rows[..., None], each[:, None], np.arange(cells), subchannel[..., None]]
     received = np.where(transmits, power_w * share, 0.0)[..., None] * own_gain
-    signal = np.take_along_axis(received, serving[..., None], axis=2)[..., 0]
-    every_slot = (rows[..., None] * cells + np.arange(cells)) * subchannels + subchannel[..., None]
-    total = np.bincount(every_slot.ravel(), received.ravel(), minlength=bins)[slot]
-    of_own_cell = np.bincount(slot.ravel(), signal.ravel(), minlength=bins)[slot]
+    signal = received[rows, each, serving]
+    of_own_cell = total = np.bincount(slot.ravel(), signal.ravel(), minlength=bins)[slot]
+    if cells > 1:
+        every_slot = (rows[..., None] * cells + np.arange(cells)) * subchannels + subchannel[..., None]
+        total = np.bincount(every_slot.ravel(), received.ravel(), minlength=bins)[slot]
     interference = np.maximum(total - np.where(time_share[:, None], of_own_cell, signal), 0.0)
     sinr = np.where(transmits, signal / share / (interference + radio.noise_w), 0.0)
     if radio.sinr_cap_db is not None:
@@ -125,7 +127,8 @@ def packet_error(radio: Radio, sinr: np.ndarray) -> np.ndarray:
 
 def downlink_rate_bps(radio: Radio, gain: np.ndarray, serving: np.ndarray) -> np.ndarray:
     """Rate (E, N) at which a device hears its base station, which spreads its power over all sub-channels."""
-    own = np.take_along_axis(gain, serving[..., None, None], axis=2)[:, :, 0]
+    systems, devices = serving.shape
+    own = gain[np.arange(systems)[:, None], np.arange(devices), serving]
     power_w = dbm_to_w(radio.base_station_dbm) / radio.num_subchannels
     return radio.subchannel_hz * np.log2(1 + power_w * own / radio.noise_w).sum(-1)
 
