@@ -30,6 +30,7 @@ BOUNDS = {
     "start": (1e-3, 2.0),
 }
 """What is fitted, and where it may lie; all but the size of head updates."""
+SIMPLEX_STEP = 0.7
 
 
 @dataclass(frozen=True)

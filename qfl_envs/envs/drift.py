@@ -27,13 +27,13 @@ ORDER = (Adaptation.HEAD, Adaptation.FINE_TUNE, Adaptation.RETRAIN, Adaptation.R
 class DriftTask(Task):
     """Choice of what to do about a model whose data may have moved on."""
 
-    default_weights: ClassVar[Mapping[str, float]] = {"accuracy": 1.0, "time": 0.25, "energy": 0.5}
+    default_weights: ClassVar[Mapping[str, float]] = {"accuracy": 1.0, "time": 0.1, "energy": 0.1}
     hidden: ClassVar[frozenset[str]] = frozenset({"accuracy", "best_accuracy"})
     ends_at_target: ClassVar[bool] = False
     adapts: ClassVar[bool] = True
     scenario_changes: ClassVar[Mapping[str, Any]] = {
-        "drift": {"kind": "recurring", "moves": "concept"},
-        "learning": {"warm_start_steps": 300, "monitored": True},
+        "drift": {"kind": "abrupt", "moves": "concept", "swapped_labels": 6},
+        "learning": {"partition": "dirichlet", "server_rate": 0.1, "warm_start_steps": 300, "monitored": True},
     }
 
     def __init__(
@@ -140,9 +140,10 @@ class DriftEnv(FederatedEnv):
     and half of the labels vanish; `"concept"`, p(y|x), labels change places. Devices follow one after the other
     (`stagger_rounds`).
 
-    The presets are changed for this environment: drift is recurring and moves the concept, the model has had 300 steps
-    of central training at the start (`learning.warm_start_steps`), and linked devices report their loss in every round
-    (`learning.monitored`).
+    The presets are changed for this environment: drift is abrupt and moves the concept, six labels change places; the
+    model has had 300 steps of central training at the start (`learning.warm_start_steps`); linked devices report their
+    loss in every round (`learning.monitored`); devices hold several labels (`learning.partition="dirichlet"`), and the
+    server's rate is 0.1.
 
     Who takes part follows a rule: the devices that can and that reported the largest losses. They transmit as in
     `qfl/Scheduling-v0`.
@@ -182,8 +183,8 @@ class DriftEnv(FederatedEnv):
     | Term       | Weight | Value in a round                                                                  |
     |------------|--------|-----------------------------------------------------------------------------------|
     | `accuracy` | 1      | held-out accuracy on the present data, as a share of `max_rounds`                 |
-    | `time`     | 0.25   | -`round_s` as a share of the longest possible episode, where somebody takes part  |
-    | `energy`   | 0.5    | -`energy_j` as a share of the energy that all devices stored at the start         |
+    | `time`     | 0.1    | -`round_s` as a share of the longest possible episode, where somebody takes part  |
+    | `energy`   | 0.1    | -`energy_j` as a share of the energy that all devices stored at the start         |
 
     Over an episode `accuracy` adds up to the mean accuracy of the model that the devices used, on the data that they
     had at the time, all devices counting alike. If all batteries are empty the episode ends, and the remaining rounds
