@@ -227,7 +227,9 @@ def fit(recorded: Sequence[Record], iterations: int = 250) -> Calibration:
         for factor in (0.3, 1, 3)
     ]
     begin = min(starts, key=error)
-    found = minimize(error, begin, method="Nelder-Mead", options={"maxfev": iterations, "initial_simplex": None})
+    # the corners of the first simplex lie a factor apart in every parameter
+    corners = np.vstack([begin, begin + SIMPLEX_STEP * np.eye(len(names))])
+    found = minimize(error, begin, method="Nelder-Mead", options={"maxfev": iterations, "initial_simplex": corners})
     best = calibration(found.x)
     return Calibration(**{name: round(value, 5) for name, value in asdict(best).items()})
 

@@ -48,7 +48,8 @@ class StragglerFairnessTask(SchedulingTask):
         """
         common = super().reward_terms(system, report, failed)
         efficiency = sum(weight * common[name] for name, weight in Task.default_weights.items())
-        worst = (report.fairness.worst_accuracy - report.fairness_before.worst_accuracy) / self.scenario.target_accuracy
+        rise = report.fairness.worst_accuracy - report.fairness_before.worst_accuracy
+        worst = rise / max(self.scenario.target_accuracy, 1e-9)
         even = report.fairness.jain - report.fairness_before.jain
         return {"efficiency": np.asarray(efficiency), "fairness": 0.5 * worst + 0.5 * even}
 
