@@ -11,6 +11,12 @@ _registry = Registry(
         "channel-greedy": "baselines.rules:ChannelGreedy",
         "deadline-greedy": "baselines.rules:DeadlineGreedy",
         "hungarian": "baselines.hungarian:Hungarian",
+        "full-power": "baselines.rules:FullPower",
+        "convex": "baselines.convex:Convex",
+        "keep": "baselines.adaptation:Keep",
+        "fine-tune": "baselines.adaptation:FineTune",
+        "loss-triggered": "baselines.adaptation:LossTriggered",
+        "loss-triggered-head": "baselines.adaptation:LossTriggeredHead",
     },
 )
 names = _registry.names

@@ -6,9 +6,11 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
+from gymnasium import spaces
 
 from baselines.estimates import alone_rate_bps, compute_seconds, round_seconds
 from qfl_envs.competitor import Competitor, Rule
+from qfl_envs.registration import ENVIRONMENTS
 from qfl_envs.system.decision import Decision, deal_subchannels
 from qfl_envs.view import NetworkView
 
@@ -17,16 +19,24 @@ class Random(Competitor):
     """Every choice uniform among those that the mask leaves open."""
 
     name = "random"
+    environments = tuple(ENVIRONMENTS)
 
     def choose(self, observation: dict[str, np.ndarray]) -> Any:
         """One open choice per entry of the action."""
-        sizes = np.asarray(self.env.action_space.nvec)
+        space = self.env.action_space
+        if isinstance(space, spaces.Box):
+            return self.rng.uniform(space.low, space.high).astype(space.dtype)
+        if isinstance(space, spaces.Discrete):
+            return self.rng.choice(np.flatnonzero(self.env.action_masks()))
+        sizes = np.asarray(space.nvec)
         masks = np.split(self.env.action_masks(), np.cumsum(sizes)[:-1])
         return np.array([self.rng.choice(np.flatnonzero(mask)) for mask in masks])
 
 
 class Selection(Rule):
     """A rule that picks participants; they are dealt over the sub-channels and transmit at full power."""
+
+    environments = ("qfl/Allocation-v0", "qfl/Scheduling-v0", "qfl/StragglerFairness-v0")
 
     def decide(self, view: NetworkView) -> Decision:
         """Deal the picked devices out."""
@@ -105,6 +115,18 @@ class DeadlineGreedy(Selection):
             chosen[device] = True
             chosen[device] = round_seconds(view, chosen) <= view.scenario.deadline_s
         return chosen
+
+
+class FullPower(Rule):
+    """Everyone whose turn it is at full power and clock, with equal shares of the band."""
+
+    name = "full-power"
+    environments = ("qfl/Power-v0",)
+
+    def decide(self, view: NetworkView) -> Decision:
+        """The most of everything."""
+        assert view.scheduled is not None
+        return Decision(view.scheduled[None])
 
 
 def _slots(view: NetworkView) -> int:

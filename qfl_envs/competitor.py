@@ -57,7 +57,7 @@ class Competitor:
 
     name: str
     kind: Kind = "classical"
-    environments: ClassVar[tuple[str, ...]] = ("qfl/Allocation-v0", "qfl/Scheduling-v0")
+    environments: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self) -> None:
         """Begin with no time spent."""
