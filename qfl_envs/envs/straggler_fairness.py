@@ -14,7 +14,7 @@ from qfl_envs.envs.task import Task
 from qfl_envs.errors import InvalidValueError
 from qfl_envs.scenario import Scenario
 from qfl_envs.system.federation import FederatedSystem
-from qfl_envs.system.report import RoundReport
+from qfl_envs.system.report import RoundReport, fairness
 
 
 class StragglerFairnessTask(SchedulingTask):
@@ -48,9 +48,10 @@ class StragglerFairnessTask(SchedulingTask):
         """
         common = super().reward_terms(system, report, failed)
         efficiency = sum(weight * common[name] for name, weight in Task.default_weights.items())
-        rise = report.fairness.worst_accuracy - report.fairness_before.worst_accuracy
+        before = fairness(report.device_accuracy_before)
+        rise = report.fairness.worst_accuracy - before.worst_accuracy
         worst = rise / max(self.scenario.target_accuracy, 1e-9)
-        even = report.fairness.jain - report.fairness_before.jain
+        even = report.fairness.jain - before.jain
         return {"efficiency": np.asarray(efficiency), "fairness": 0.5 * worst + 0.5 * even}
 
 

@@ -25,7 +25,7 @@ from qfl_envs.system.learning.shapes import NUM_CLASSES, kept_parameters, model_
 from qfl_envs.system.learning.work import LocalResult, LocalWork
 from qfl_envs.system.network import channel, links, mobility, radio
 from qfl_envs.system.random import RowRandom
-from qfl_envs.system.report import Fairness, RoundReport, fairness
+from qfl_envs.system.report import RoundReport, fairness
 from qfl_envs.system.server import Server
 from qfl_envs.system.state import SystemState
 
@@ -67,7 +67,7 @@ class _Round:
     payload_bits: np.ndarray = field(init=False)
     result: LocalResult | None = None
     best_before: np.ndarray = field(init=False)
-    fairness_before: Fairness = field(init=False)
+    device_accuracy_before: np.ndarray = field(init=False)
 
 
 class FederatedSystem:
@@ -110,6 +110,7 @@ class FederatedSystem:
         self.radius_m = mobility.area_radius_m(scenario.radio)
         self.server = Server(scenario)
         self.payload_bits = payload_bits(scenario)
+        self.model_bits = model_bits(scenario)
         # how long an update may take: until the round ends at the latest, or until patience does
         self._limit_s = scenario.deadline_s * (scenario.learning.patience if scenario.goes_on else 1.0)
         if not scenario.goes_on:
@@ -365,7 +366,7 @@ class FederatedSystem:
             bits = uploaded_bits(scenario, work.adaptation) + scenario.security.protection_bits
             work.payload_bits = bits[:, None]
         down_bps = radio.downlink_rate_bps(scenario.radio, state.gain, work.serving)
-        before_s = model_bits(scenario) / np.maximum(down_bps, 1e-9) + work.compute_s + work.protect_s
+        before_s = self.model_bits / np.maximum(down_bps, 1e-9) + work.compute_s + work.protect_s
         finish_s = before_s + work.payload_bits / np.maximum(up.rate_bps, 1e-9)
         limit_s = self._limit_s
         work.late = part & (finish_s > limit_s)
@@ -435,7 +436,7 @@ class FederatedSystem:
     def _evaluate(self, state: SystemState, work: _Round) -> None:
         """8. The new model is measured on held-out data and on every device."""
         work.best_before = state.best_accuracy
-        work.fairness_before = fairness(state.device_accuracy)
+        work.device_accuracy_before = state.device_accuracy.copy()
         state.reported_loss = np.where(work.delivered, state.received_loss, state.reported_loss)
         state.age = np.where(work.delivered, 0, state.age + 1)
         if self.learner is not None:
@@ -532,5 +533,5 @@ class FederatedSystem:
             device_loss=state.device_loss.copy(),
             drifted=work.drifted.mean(-1),
             fairness=fairness(state.device_accuracy),
-            fairness_before=work.fairness_before,
+            device_accuracy_before=work.device_accuracy_before,
         )

@@ -53,7 +53,7 @@ class RoundReport:
         device_loss: (E, N).
         drifted: (E) mean share of the devices' data that has drifted.
         fairness: Spread over devices.
-        fairness_before: That before the round.
+        device_accuracy_before: (E, N) accuracies before the round.
     """
 
     rates_bps: np.ndarray
@@ -82,7 +82,7 @@ class RoundReport:
     device_loss: np.ndarray
     drifted: np.ndarray
     fairness: Fairness
-    fairness_before: Fairness
+    device_accuracy_before: np.ndarray
 
 
 def fairness(device_accuracy: np.ndarray) -> Fairness:

@@ -38,10 +38,10 @@ def severity(drift: Drift, round_index: np.ndarray, onset: np.ndarray, scale: np
     Returns:
         (E, N) in [0, 1].
     """
-    since = round_index[:, None] - onset
     if drift.kind == "none":
-        share = np.zeros(onset.shape)
-    elif drift.kind == "abrupt":
+        return np.zeros(onset.shape)
+    since = round_index[:, None] - onset
+    if drift.kind == "abrupt":
         share = (since >= 0).astype(float)
     elif drift.kind == "gradual":
         share = np.clip(since / drift.duration_rounds, 0.0, 1.0)
