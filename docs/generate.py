@@ -1,13 +1,14 @@
 """Write the pages of the documentation that follow from the code.
 
-``python docs/generate.py`` writes scenario.md and environments/*.md, ``--check`` exits 1 if they differ from what the
-code says.
+``python docs/generate.py`` writes scenario.md, multi_agent.md and environments/*.md, ``--check`` exits 1 if they differ
+from what the code says.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+import importlib
 import inspect
 import json
 from collections.abc import Iterator, Sequence
@@ -19,7 +20,9 @@ from gymnasium.envs.registration import load_env_creator
 
 import qfl_envs  # noqa: F401  (registers the environments)
 from qfl_envs.fields import Constraint, Section
+from qfl_envs.parallel import FederatedParallelEnv
 from qfl_envs.presets import PRESETS
+from qfl_envs.registration import MULTI_AGENT_ENVIRONMENTS
 from qfl_envs.scenario import Scenario
 
 FOLDER = Path(__file__).parent
@@ -67,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def all_pages() -> dict[str, str]:
     """Content of every generated page by its path in the folder."""
-    pages = {"scenario.md": scenario_page()}
+    pages = {"scenario.md": scenario_page(), "multi_agent.md": multi_agent_page()}
     for env_id in sorted(name for name in gym.registry if name.startswith("qfl/")):
         pages[page_of(env_id)] = environment_page(env_id)
     return pages
@@ -84,6 +87,16 @@ def environment_page(env_id: str) -> str:
     summary, _, rest = inspect.cleandoc(environment.__doc__ or "").partition("\n")
     make = f'```python\ngymnasium.make("{env_id}")\n```'
     return f"{NOTICE}\n# {env_id}\n\n{summary}\n\n{make}\n{rest}\n"
+
+
+def multi_agent_page() -> str:
+    """What all multi-agent environments have in common, then the docstring of each one's module."""
+    common = inspect.cleandoc(FederatedParallelEnv.__doc__ or "")
+    parts = [
+        f"## {env_id}\n\n{inspect.cleandoc(importlib.import_module(module).__doc__ or '')}"
+        for env_id, module in sorted(MULTI_AGENT_ENVIRONMENTS.items())
+    ]
+    return "\n\n".join([f"{NOTICE}\n# Devices as agents", common, *parts]) + "\n"
 
 
 def scenario_page() -> str:

@@ -46,6 +46,7 @@ class FederatedVectorEnv(VectorEnv[dict[str, np.ndarray], np.ndarray, np.ndarray
         *,
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
         max_episode_steps: int | None = None,
+        template: FederatedEnv | None = None,
         **arguments: Any,
     ) -> None:
         """Build the systems.
@@ -54,7 +55,8 @@ class FederatedVectorEnv(VectorEnv[dict[str, np.ndarray], np.ndarray, np.ndarray
             num_envs: Rows.
             autoreset_mode: ``NextStep``, ``SameStep`` or ``Disabled``, see Gymnasium.
             max_episode_steps: Rounds after which a row is truncated, if fewer than the scenario's.
-            arguments: Those of the scalar environment.
+            template: A scalar environment that has the arguments already; it is not played.
+            arguments: Those of the scalar environment, where there is no template.
 
         Raises:
             InvalidValueError: For a number of rows or a mode that is not allowed.
@@ -67,14 +69,16 @@ class FederatedVectorEnv(VectorEnv[dict[str, np.ndarray], np.ndarray, np.ndarray
             raise InvalidValueError("autoreset_mode", autoreset_mode, [mode.value for mode in AutoresetMode]) from error
         if max_episode_steps is not None and (not isinstance(max_episode_steps, int) or max_episode_steps < 1):
             raise InvalidValueError("max_episode_steps", max_episode_steps, "null or a whole number of at least 1")
-        self.template = self.env_class(**arguments)
+        if template is not None and arguments:
+            raise InvalidValueError("arguments beside a template", sorted(arguments), "none: the template has its own")
+        self.template = self.env_class(**arguments) if template is None else template
         self.num_envs = num_envs
         self.task, self.scenario = self.template.task, self.template.scenario
         self.system = FederatedSystem(
             self.scenario, num_envs, self.task.max_local_steps, self.template.system.device, self.task.adapts
         )
         self.max_episode_steps = max_episode_steps
-        self.metadata = {**self.env_class.metadata, "autoreset_mode": self.autoreset_mode}
+        self.metadata = {**self.template.metadata, "autoreset_mode": self.autoreset_mode}
         self.render_mode = self.template.render_mode
         self.single_observation_space = self.template.observation_space
         self.single_action_space = self.template.action_space

@@ -1,16 +1,20 @@
 """The documentation says what the code does."""
 
 import doctest
+import importlib
 import importlib.util
 import inspect
 import re
 from pathlib import Path
 
 import gymnasium as gym
+import pettingzoo
 import pytest
 from gymnasium.envs.registration import load_env_creator
 
 import qfl_envs
+from qfl_envs.parallel import FederatedParallelEnv
+from qfl_envs.registration import MULTI_AGENT_ENVIRONMENTS
 from qfl_envs.system.federation import FederatedSystem
 
 DOCS = Path(qfl_envs.__file__).parents[1] / "docs"
@@ -24,6 +28,20 @@ SECTIONS = [
     "Episode End",
     "Arguments",
     "Version History",
+]
+PETTINGZOO_ROWS = [
+    "Import",
+    "Actions",
+    "Parallel API",
+    "Manual Control",
+    "Agents",
+    "Agents",
+    "Action Shape",
+    "Action Values",
+    "Observation Shape",
+    "Observation Values",
+    "State Shape",
+    "State Values",
 ]
 every_env = pytest.mark.parametrize("env_id", ENV_IDS)
 
@@ -156,8 +174,36 @@ def test_the_examples_of_the_docstring_run(env_id):
     assert doctest.DocTestRunner().run(test).failed == 0
 
 
-def test_the_examples_of_the_index_run():
-    results = doctest.testfile(str(DOCS / "index.md"), module_relative=False)
+@pytest.mark.parametrize("env_id", MULTI_AGENT_ENVIRONMENTS)
+def test_the_page_of_the_agents_names_every_number_of_an_observation_in_its_order(env_id):
+    rows, *_ = tables(inspect.cleandoc(FederatedParallelEnv.__doc__))
+    devices = pettingzoo.make("parallel", env_id, scenario="tiny").devices
+    common = [name for name in devices.columns if name in rows]
+    assert list(rows) == common
+    for name in common[1:]:
+        columns = devices.columns[name]
+        assert rows[name][0] == str(columns.stop - columns.start), name
+    own = [cells[1].startswith("itself") for cells in rows.values()]
+    task = pettingzoo.make("parallel", env_id, scenario="tiny").task
+    assert own == [not task.features[name].shared for name in rows]
+
+
+@pytest.mark.parametrize(("env_id", "module"), MULTI_AGENT_ENVIRONMENTS.items())
+def test_the_module_of_a_multi_agent_environment_has_pettingzoos_table_with_the_numbers_of_small(env_id, module):
+    text = importlib.import_module(module).__doc__
+    rows = re.findall(r"^\| (\w[\w ]*?) +\|(.*)\|$", text, re.MULTILINE)
+    assert [name for name, _ in rows] == PETTINGZOO_ROWS
+    env = pettingzoo.make("parallel", env_id)
+    numbers = {name: re.search(r"(\d+) in `small`", cell) for name, cell in rows}
+    assert int(numbers["Agents"].group(1)) == len(env.possible_agents)
+    assert int(numbers["Action Shape"].group(1)) == env.action_space("device_0").n
+    assert int(numbers["Observation Shape"].group(1)) == env.observation_space("device_0")["observation"].shape[0]
+    assert int(numbers["State Shape"].group(1)) == env.state_space.shape[0]
+
+
+@pytest.mark.parametrize("page", ["index.md", "multi_agent.md"])
+def test_the_examples_of_a_page_run(page):
+    results = doctest.testfile(str(DOCS / page), module_relative=False)
     assert results.attempted > 0 and results.failed == 0
 
 

@@ -19,11 +19,15 @@ MAY_IMPORT = {
 }
 HEAVY = ("torch", "pennylane", "stable_baselines3", "matplotlib", "sklearn")
 STEP = """
-import gymnasium, qfl_envs
+import gymnasium, pettingzoo, qfl_envs
 for env_id in [name for name in gymnasium.registry if name.startswith("qfl/")]:
     env = gymnasium.make(env_id, scenario="tiny", learning={"model": "none"})
     env.reset(seed=0)
     env.step(env.action_space.sample())
+for env_id in [name for name in pettingzoo.parallel_registry if name.startswith("qfl/")]:
+    env = pettingzoo.make("parallel", env_id, scenario="tiny", learning={"model": "none"})
+    env.reset(seed=0)
+    env.step({agent: env.action_space(agent).sample() for agent in env.agents})
 """
 
 

@@ -14,6 +14,7 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvO
 
 from qfl_envs.errors import InvalidValueError
 from qfl_envs.vector import FederatedVectorEnv
+from train.parallel import parallel_to_sb3 as parallel_to_sb3
 
 
 class SB3VecEnv(VecEnv):

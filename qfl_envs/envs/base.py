@@ -126,7 +126,7 @@ class FederatedEnv(gym.Env[dict[str, np.ndarray], Any]):
         decision = self.task.decide(self.system, self._checked(action)[None])
         report = self.system.step(decision)
         outcome = self.task.judge(self.system, report)
-        info = _first(self.task.info(self.system, report, outcome))
+        info = row_of(self.task.info(self.system, report, outcome))
         if self.render_mode is not None:
             self._record(report)
         return (
@@ -250,17 +250,19 @@ def checked_action(space: gym.Space[Any], action: Any, shown: Callable[[Any], st
     return array.astype(space.dtype)
 
 
-def _first(batch: Mapping[str, Any]) -> dict[str, Any]:
-    """The only row of a batch: numbers as Python's own, arrays as copies."""
-    row: dict[str, Any] = {}
+def row_of(batch: Mapping[str, Any], row: int = 0) -> dict[str, Any]:
+    """One row of a batch of infos: numbers as Python's own, arrays as copies; without Gymnasium's ``_name`` masks."""
+    of_row: dict[str, Any] = {}
     for name, value in batch.items():
+        if name.startswith("_"):
+            continue
         if isinstance(value, Mapping):
-            row[name] = _first(value)
+            of_row[name] = row_of(value, row)
         elif value.ndim == 1:
-            row[name] = value[0].item()
+            of_row[name] = value[row].item()
         else:
-            row[name] = value[0].copy()
-    return row
+            of_row[name] = value[row].copy()
+    return of_row
 
 
 def _shortened(action: Any) -> str:

@@ -29,6 +29,7 @@ class Feature:
         high: Value that becomes 1.
         scale: ``"linear"``, ``"log"`` (uniform in the logarithm), ``"db"`` (a linear ratio whose decibels are mapped)
             or ``"log1p"`` (uniform in log(1 + value)).
+        shared: Whether it is known to all devices; else each device has an equal share of the numbers, its own.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Feature:
     low: float
     high: float
     scale: Literal["linear", "log", "db", "log1p"] = "linear"
+    shared: bool = False
 
     @property
     def space(self) -> spaces.Box:
@@ -123,9 +125,9 @@ def common_features(scenario: Scenario, gains: int) -> dict[str, Feature]:
         Feature("num_samples", n, 0.0, most_samples),
         Feature("loss", n, 0.0, MAX_LOSS, "log1p"),
         Feature("age", n, 0.0, scenario.max_rounds, "log1p"),
-        Feature("accuracy", 1, 0.0, 1.0),
-        Feature("best_accuracy", 1, 0.0, 1.0),
-        Feature("round_index", 1, 0.0, scenario.max_rounds),
-        Feature("last_round_s", 1, 0.0, scenario.longest_round_s),
+        Feature("accuracy", 1, 0.0, 1.0, shared=True),
+        Feature("best_accuracy", 1, 0.0, 1.0, shared=True),
+        Feature("round_index", 1, 0.0, scenario.max_rounds, shared=True),
+        Feature("last_round_s", 1, 0.0, scenario.longest_round_s, shared=True),
     )
     return {feature.name: feature for feature in features}

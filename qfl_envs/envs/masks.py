@@ -26,6 +26,27 @@ def split_mask(mask: np.ndarray, nvec: np.ndarray) -> tuple[np.ndarray, ...]:
     return tuple(np.split(np.asarray(mask).astype(np.int8), np.cumsum(nvec)[:-1]))
 
 
+def choice_sizes(nvec: np.ndarray, num_devices: int) -> np.ndarray:
+    """Number of options of each choice, where an action lists choice after choice, each with one entry per device.
+
+    Args:
+        nvec: (A) number of options of every entry of the action.
+        num_devices: Devices N.
+
+    Returns:
+        (A / N) sizes.
+
+    Raises:
+        InvalidValueError: If the action is not of that form.
+    """
+    nvec = np.asarray(nvec)
+    if len(nvec) % num_devices or (nvec.reshape(-1, num_devices) != nvec[::num_devices, None]).any():
+        raise InvalidValueError(
+            "nvec", nvec.tolist(), f"choice after choice, each with {num_devices} entries of equal size"
+        )
+    return nvec[::num_devices]
+
+
 def device_masks(mask: np.ndarray, nvec: np.ndarray, num_devices: int) -> np.ndarray:
     """The ``"action_mask"`` of every device where each is an agent of its own, as in PettingZoo.
 
@@ -43,10 +64,6 @@ def device_masks(mask: np.ndarray, nvec: np.ndarray, num_devices: int) -> np.nda
     Raises:
         InvalidValueError: If the mask has another length, or the action is not of that form.
     """
-    nvec = np.asarray(nvec)
     parts = split_mask(mask, nvec)
-    if len(nvec) % num_devices or (nvec.reshape(-1, num_devices) != nvec[::num_devices, None]).any():
-        raise InvalidValueError(
-            "nvec", nvec.tolist(), f"choice after choice, each with {num_devices} entries of equal size"
-        )
+    choice_sizes(nvec, num_devices)
     return np.stack([np.concatenate(parts[device::num_devices]) for device in range(num_devices)])

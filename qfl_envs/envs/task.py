@@ -61,6 +61,8 @@ class Task:
     """Whether decisions ask for other rounds than ordinary ones."""
     scenario_changes: ClassVar[Mapping[str, Any]] = {}
     """What this task changes of a preset that is given by its name."""
+    allow_idle: bool = True
+    """Whether a device can be left out of a round; then 0 in the first of its choices is to idle."""
 
     action_space: spaces.Space[Any]
 

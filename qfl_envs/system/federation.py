@@ -76,6 +76,8 @@ class FederatedSystem:
     Attributes:
         scenario: What they are.
         state: What they remember; complete after :meth:`reset`.
+        devices_leave: Whether a device whose charge is down to the reserve after a round leaves the fleet for good;
+            else it waits until its battery has filled again.
     """
 
     state: SystemState
@@ -105,6 +107,7 @@ class FederatedSystem:
             self.max_local_steps *= RETRAIN_FACTOR
         self.device, self.adapts = device, adapts
         self.difficulty = Difficulty()
+        self.devices_leave = False
         self.generators: list[np.random.Generator] = [np.random.default_rng(0)] * num_systems
         self.sites_m = mobility.cell_sites(scenario.radio)
         self.radius_m = mobility.area_radius_m(scenario.radio)
@@ -473,6 +476,8 @@ class FederatedSystem:
         state.load_normal = devices.next_load_normal(fleet, state.load_normal, work.normal["load"])
         harvested_j = 2 * fleet.harvest_w * work.round_s[:, None] * work.uniform["harvest"]
         state.battery_j = np.minimum(state.battery_j - work.energy_j + harvested_j, state.full_battery_j)
+        if self.devices_leave:
+            state.active = state.active & ~self.empty()
         state.round_index = state.round_index + 1
         state.elapsed_s = state.elapsed_s + work.round_s
         state.energy_j = state.energy_j + work.energy_j.sum(-1)

@@ -13,6 +13,7 @@ from qfl_envs.system.state import SystemState
 
 every_env = pytest.mark.parametrize("env_id", ENV_IDS)
 SHOWN = {
+    "active",
     "gain",
     "link_up",
     "max_cpu_hz",

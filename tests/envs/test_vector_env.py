@@ -13,6 +13,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from playing import ENV_IDS, make, same
 
 from qfl_envs.errors import InvalidValueError, UnknownNameError
+from qfl_envs.vector import FederatedVectorEnv
 
 every_env = pytest.mark.parametrize("env_id", ENV_IDS)
 every_mode = pytest.mark.parametrize("mode", AutoresetMode, ids=lambda mode: mode.value)
@@ -272,6 +273,14 @@ def test_a_copy_in_the_middle_of_an_episode_has_the_same_future(env_id):
 def test_a_wrong_number_of_rows_or_mode_is_refused(env_id, arguments, word):
     with pytest.raises(InvalidValueError, match=word):
         gym.make_vec(env_id, scenario="tiny", **arguments)
+
+
+@every_env
+def test_a_template_gives_all_arguments_and_leaves_room_for_no_others(env_id):
+    template = make(env_id, num_devices=3).unwrapped
+    assert FederatedVectorEnv(2, template=template).task is template.task
+    with pytest.raises(InvalidValueError, match="num_devices"):
+        FederatedVectorEnv(2, template=template, num_devices=4)
 
 
 @every_env
