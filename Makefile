@@ -1,8 +1,12 @@
 PYTHON ?= python3
 VENV := .venv
 INSTALLED := $(VENV)/.installed
+RLLIB := .venv-rllib
+RLLIB_INSTALLED := $(RLLIB)/.installed
+MOBILE_ENV := .venv-mobile-env
+MOBILE_ENV_INSTALLED := $(MOBILE_ENV)/.installed
 
-.PHONY: leaderboard test docs clean
+.PHONY: leaderboard test test-rllib benchmark-mobile-env docs clean
 
 leaderboard: $(INSTALLED)
 	$(VENV)/bin/qfl leaderboard --quick
@@ -13,15 +17,36 @@ test: $(INSTALLED)
 	$(VENV)/bin/mypy
 	$(VENV)/bin/pytest -q -n 2
 
+# RLlib, and what the environments promise on its older Gymnasium
+test-rllib: $(RLLIB_INSTALLED)
+	$(RLLIB)/bin/pytest -q tests/rllib
+	$(RLLIB)/bin/pytest -q -n 2 tests/envs tests/train/test_sb3_bridge.py
+
+benchmark-mobile-env: $(INSTALLED) $(MOBILE_ENV_INSTALLED)
+	$(VENV)/bin/qfl benchmark mobile-env
+
 docs: $(INSTALLED)
 	$(VENV)/bin/python docs/generate.py
 
 clean:
-	rm -rf $(VENV)
+	rm -rf $(VENV) $(RLLIB) $(MOBILE_ENV)
 
 # torch comes first and by its exact version: a range may be answered with a build for another machine
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check torch==2.13.0 -c constraints.txt
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check -c constraints.txt --editable ".[dev]"
+	touch $@
+
+# most of Ray is never imported, so that compiling all of it would take longer than the tests save
+$(RLLIB_INSTALLED): pyproject.toml constraints-rllib.txt
+	$(PYTHON) -m venv $(RLLIB)
+	$(RLLIB)/bin/pip install --quiet --disable-pip-version-check --no-compile torch==2.13.0 -c constraints-rllib.txt
+	$(RLLIB)/bin/pip install --quiet --disable-pip-version-check --no-compile -c constraints-rllib.txt --editable ".[dev,rllib]"
+	touch $@
+
+# an environment of its own, because its pygame and our pygame-ce are the same folder
+$(MOBILE_ENV_INSTALLED): constraints.txt
+	$(PYTHON) -m venv $(MOBILE_ENV)
+	$(MOBILE_ENV)/bin/pip install --quiet --disable-pip-version-check -c constraints.txt mobile-env
 	touch $@

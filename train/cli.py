@@ -118,7 +118,8 @@ def _parser() -> Parser:
     _add_scenario(render, "that of the model, or small, if not given", None)
 
     benchmark = add("benchmark", "Measure speed and memory on this machine, as ratios taken in one run.")
-    benchmark.add_argument("subject", choices=("circuits", "envs", "scaling", "memory"), help="what is measured")
+    subjects = ("circuits", "envs", "scaling", "memory", "mobile-env")
+    benchmark.add_argument("subject", choices=subjects, help="what is measured")
     _add_json(benchmark)
     return parser
 

@@ -162,13 +162,14 @@ def render(options: Namespace) -> None:
 
 def benchmark(options: Namespace) -> None:
     """Measure."""
-    from train.benchmarks import circuits, environments, scaling
+    from train.benchmarks import circuits, environments, mobile_env, scaling
 
     measures: dict[str, Callable[[], list[dict[str, Any]]]] = {
         "circuits": circuits.measure,
         "envs": environments.measure,
         "scaling": scaling.measure_devices,
         "memory": scaling.measure_memory,
+        "mobile-env": mobile_env.measure,
     }
     _print_rows(measures[options.subject](), options.json)
 

@@ -1,4 +1,5 @@
 import time
+from functools import partial
 
 import gymnasium as gym
 import numpy as np
@@ -10,7 +11,7 @@ import qfl_envs  # noqa: F401
 from qfl_envs.quantum import pennylane
 from train.benchmarks import circuits, environments, scaling
 from train.benchmarks.circuits import ExecutorsDisagreeError, Workload
-from train.benchmarks.timing import interleaved_medians
+from train.benchmarks.timing import interleaved_medians, medians_of_turns
 
 SMALL = [Workload(num_qubits=3, num_layers=1, clients=4, samples=3)]
 
@@ -38,6 +39,12 @@ def test_a_slow_alternative_gets_by_with_fewer_calls():
     assert called.count("slow") == 3
     assert called.count("fast") == 6
     assert medians["slow"] >= 0.01
+
+
+def test_what_turns_measure_themselves_counts_but_for_the_first():
+    times = {"a": iter([9.0, 1.0, 5.0, 2.0]), "b": iter([0.0, 3.0, 3.0, 3.0])}
+    turns = {name: partial(next, taken) for name, taken in times.items()}
+    assert medians_of_turns(turns, repeats=3) == {"a": 2.0, "b": 3.0}
 
 
 def test_circuits_report_times_and_ratios():

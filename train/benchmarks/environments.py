@@ -51,7 +51,7 @@ def _measure(env_id: str, preset: str, num_envs: int, rounds: int | None, budget
         autoreset_mode=AutoresetMode.SAME_STEP,
         scenario=preset,
     )
-    turns = {"scalar": _scalar_rounds(scalar, num_envs), "vector": _vector_round(vector)}
+    turns = {"scalar": scalar_rounds(scalar, num_envs), "vector": vector_rounds(vector, 1)}
     for turn in turns.values():
         turn()
     taken: dict[str, list[float]] = {name: [] for name in turns}
@@ -71,19 +71,19 @@ def _measure(env_id: str, preset: str, num_envs: int, rounds: int | None, budget
     }
 
 
-def _vector_round(env: VectorEnv[Any, Any, Any]) -> Callable[[], float]:
-    """A function that plays one round in every row and returns its seconds."""
+def vector_rounds(env: VectorEnv[Any, Any, Any], count: int) -> Callable[[], float]:
+    """A function that plays so many rounds in every row and returns their seconds."""
     rng = np.random.default_rng(0)
     env.reset(seed=0)
 
-    def turn() -> float:
+    def one() -> float:
         actions = random_actions(env.single_action_space, env.action_masks(), rng)  # type: ignore[attr-defined]
         return seconds(lambda: env.step(actions))
 
-    return turn
+    return lambda: sum(one() for _ in range(count))
 
 
-def _scalar_rounds(env: gym.Env[Any, Any], count: int) -> Callable[[], float]:
+def scalar_rounds(env: gym.Env[Any, Any], count: int) -> Callable[[], float]:
     """A function that plays so many rounds one after the other and returns their seconds."""
     rng = np.random.default_rng(0)
     env.reset(seed=0)
