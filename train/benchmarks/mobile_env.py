@@ -6,17 +6,16 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
-from gymnasium.vector import AutoresetMode
 
 import qfl_envs  # noqa: F401  registers the environments
 from qfl_envs.errors import QflError
-from train.benchmarks.environments import scalar_rounds, vector_rounds
+from train.benchmarks.environments import native, scalar_rounds, vector_rounds
 from train.benchmarks.timing import medians_of_turns
 
 ENV_ID = "qfl/Scheduling-v0"
@@ -60,8 +59,8 @@ def measure(steps: int = STEPS, repeats: int = 5, budget_s: float = 15.0) -> lis
         fast = {**few, "learning": {"model": FAST_MODEL}}
         alternatives: dict[str, tuple[int, _Env]] = {
             f"{FAST_MODEL}, one at a time": (1, gym.make(ENV_ID, disable_env_checker=True, **fast)),
-            f"{FAST_MODEL}, {FAST_ROWS} rows": (FAST_ROWS, _vector(FAST_ROWS, fast)),
-            f"real learning, {LEARNING_ROWS} rows": (LEARNING_ROWS, _vector(LEARNING_ROWS, few)),
+            f"{FAST_MODEL}, {FAST_ROWS} rows": (FAST_ROWS, native(ENV_ID, FAST_ROWS, **fast)),
+            f"real learning, {LEARNING_ROWS} rows": (LEARNING_ROWS, native(ENV_ID, LEARNING_ROWS, **few)),
         }
         turns = {
             name: scalar_rounds(env, steps) if isinstance(env, gym.Env) else vector_rounds(env, steps)
@@ -83,16 +82,6 @@ def measure(steps: int = STEPS, repeats: int = 5, budget_s: float = 15.0) -> lis
             }
         )
     return rows
-
-
-def _vector(num_envs: int, arguments: Mapping[str, Any]) -> gym.vector.VectorEnv[Any, Any, Any]:
-    return gym.make_vec(
-        ENV_ID,
-        num_envs,
-        vectorization_mode="vector_entry_point",
-        autoreset_mode=AutoresetMode.SAME_STEP,
-        **arguments,
-    )
 
 
 class _Player:
