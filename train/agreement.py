@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,9 +12,11 @@ from scipy.stats import kendalltau
 
 import baselines
 from train.evaluation import make_env, play
+from train.runs import write_atomically
 
 SPLIT = "val"
 TIERS = ("qnn", "surrogate")
+SHIPPED = Path(__file__).with_name("calibration") / "agreement.json"
 
 
 def measure(
@@ -38,6 +42,17 @@ def measure(
         }
         found[env_id] = {"preset": preset, "seeds": seeds, "returns": returns, "kendall_tau": agreement(returns)}
     return found
+
+
+def num_plays(environments: Sequence[str]) -> int:
+    """Episodes that :func:`measure` plays per seed."""
+    names = baselines.names()
+    return len(TIERS) * sum(baselines.make(name).supports(env_id) for env_id in environments for name in names)
+
+
+def write(found: dict[str, Any], path: Path = SHIPPED) -> None:
+    """Ship what :func:`measure` found."""
+    write_atomically(path, json.dumps(found, indent=1) + "\n")
 
 
 def agreement(returns: dict[str, dict[str, float]]) -> float:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from scipy.optimize import minimize
 
+from qfl_envs.errors import MissingDataError
 from qfl_envs.scenario import Scenario
 from qfl_envs.system.decision import Decision
 from qfl_envs.system.federation import FederatedSystem
@@ -31,6 +32,8 @@ BOUNDS = {
 }
 """What is fitted, and where it may lie; all but the size of head updates."""
 SIMPLEX_STEP = 0.7
+SIZES = {"tiny": (30, 60), "small": (30, 80), "paper": (12, 60)}
+"""Systems and rounds of the shipped records, by preset."""
 
 
 @dataclass(frozen=True)
@@ -79,9 +82,18 @@ class Record:
         return path
 
     @classmethod
-    def load(cls, folder: Path, preset: str) -> Record:
-        """The record of a preset that was written into a folder."""
-        with np.load(folder / f"{preset}.npz") as file:
+    def load(cls, preset: str, folder: Path = RECORDS) -> Record:
+        """The record of a preset in a folder.
+
+        Raises:
+            MissingDataError: If there is none.
+        """
+        path = folder / f"{preset}.npz"
+        if not path.exists():
+            raise MissingDataError(
+                f"no recorded rounds of {preset!r} in {folder}; record them with: qfl calibrate --record"
+            )
+        with np.load(path) as file:
             return cls(preset, **{name: file[name] for name in file.files})
 
 

@@ -117,6 +117,25 @@ def _parser() -> Parser:
     render.add_argument("--human", action="store_true", help="show a window instead")
     _add_scenario(render, "that of the model, or small, if not given", None)
 
+    calibrate = add(
+        "calibrate", "Fit the surrogate to recorded rounds of the quantum learner, and print how well it agrees."
+    )
+    calibrate.add_argument(
+        "--preset",
+        action="append",
+        metavar="PRESET",
+        help="whose rounds, may be repeated; tiny, small, paper if not given",
+    )
+    calibrate.add_argument(
+        "--record", action="store_true", help="play the real rounds anew; the shipped ones if not given"
+    )
+    calibrate.add_argument("--iterations", type=_positive, default=200, help="evaluations of the fit")
+    calibrate.add_argument(
+        "--agreement", type=_positive, metavar="SEEDS", help="compare how baselines rank on both tiers"
+    )
+    calibrate.add_argument("--write", action="store_true", help="replace what is shipped by what was found")
+    _add_json(calibrate)
+
     benchmark = add("benchmark", "Measure speed and memory on this machine, as ratios taken in one run.")
     subjects = ("circuits", "envs", "scaling", "memory", "mobile-env")
     benchmark.add_argument("subject", choices=subjects, help="what is measured")

@@ -160,6 +160,51 @@ def render(options: Namespace) -> None:
             pass
 
 
+def calibrate(options: Namespace) -> None:
+    """Fit the surrogate, and measure how the tiers agree."""
+    from qfl_envs.presets import PRESETS
+    from train import agreement, calibration
+    from train.progress import progress_bar
+
+    presets = options.preset or list(calibration.SIZES)
+    reject_unknown(presets, PRESETS, "preset")
+    if options.record:
+        for preset in presets:
+            systems, rounds = calibration.SIZES.get(preset, calibration.SIZES["small"])
+            with progress_bar(rounds, "round") as bar:
+                calibration.record(preset, systems, rounds, progress=bar.update).save(calibration.RECORDS)
+    entries: dict[str, dict[str, Any]] = {}
+    for key in dict.fromkeys(calibration.key_of(preset) for preset in presets):
+        records = [calibration.Record.load(preset) for preset in presets if calibration.key_of(preset) == key]
+        entries[key] = calibration.calibrate(records, options.iterations)
+    rows = [
+        {"calibration": key, "preset": preset, "rounds": part, **errors}
+        for key, entry in entries.items()
+        for part in ("fit", "held_out")
+        for preset, errors in entry[part].items()
+    ]
+    ranks: list[dict[str, Any]] = []
+    if options.agreement is not None:
+        episodes = options.agreement * agreement.num_plays(list(ENVIRONMENTS))
+        with progress_bar(episodes, "episode") as bar:
+            found = agreement.measure(list(ENVIRONMENTS), "small", options.agreement, bar.update)
+        ranks = [
+            {"env_id": env_id, "preset": one["preset"], "seeds": one["seeds"], "kendall_tau": one["kendall_tau"]}
+            for env_id, one in found.items()
+        ]
+    if options.write:
+        calibration.write(entries)
+        if ranks:
+            agreement.write(found)
+    if options.json:
+        print(json.dumps({"calibrations": entries, "agreement": ranks}))
+        return
+    _print_rows(rows, False)
+    if ranks:
+        print()
+        _print_rows(ranks, False)
+
+
 def benchmark(options: Namespace) -> None:
     """Measure."""
     from train.benchmarks import circuits, environments, mobile_env, scaling
