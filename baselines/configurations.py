@@ -17,8 +17,11 @@ KEYS = {
     "reward_weights",
     "final_rate_share",
     "policy_kwargs",
+    "action_noise",
     "algorithm",
 }
+LIKE = "like"
+"""Key of a table that begins with all of another algorithm's settings."""
 
 
 @lru_cache(maxsize=1)
@@ -40,21 +43,31 @@ def configuration(algorithm: str, env_id: str, preset: str) -> dict[str, Any]:
         preset: Name of the scenario's preset.
 
     Returns:
-        ``policy`` (a name), ``policy_kwargs``, ``num_envs`` (rows played side by side), ``steps`` and ``quick_steps``
-        (budgets in environment steps), ``reward_weights`` (of the training; the evaluation has the environment's own),
-        ``final_rate_share`` (the learning rate falls linearly to this share) and the keywords ``algorithm`` of SB3's
-        class.
+        ``policy`` (a name), ``policy_kwargs`` (of that policy: a table that names another one begins them anew),
+        ``num_envs`` (rows played side by side), ``steps`` and ``quick_steps`` (budgets in environment steps),
+        ``reward_weights`` (of the training; the evaluation has the environment's own), ``final_rate_share`` (the
+        learning rate falls linearly to this share), the keywords ``algorithm`` of SB3's class and, where actions are
+        explored by noise, ``action_noise`` (its standard deviation, of actions in [-1, 1]).
 
     Raises:
         UnknownNameError: Naming all algorithms.
     """
     reject_unknown([algorithm], _document(), "algorithm")
-    levels = [_document()[algorithm]]
-    for name in (env_id, preset):
-        levels.append(levels[-1].get(name, {}))
+    levels = []
+    for table in _tables(algorithm):
+        of_environment = table.get(env_id, {})
+        levels += [table, of_environment, of_environment.get(preset, {})]
     settings: dict[str, Any] = {}
     for level in levels:
+        if "policy" in level and level["policy"] != settings.get("policy"):
+            settings["policy_kwargs"] = {}
         for key in level.keys() & KEYS:
             value = level[key]
             settings[key] = {**settings.get(key, {}), **value} if isinstance(value, dict) else value
     return settings
+
+
+def _tables(algorithm: str) -> list[dict[str, Any]]:
+    """The algorithm's table, after those of the algorithms that it is like."""
+    table = _document()[algorithm]
+    return [*(_tables(table[LIKE]) if LIKE in table else []), table]

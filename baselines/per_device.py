@@ -12,9 +12,12 @@ from typing import Any
 
 import torch
 from gymnasium import spaces
-from stable_baselines3.common.policies import ActorCriticPolicy
+from sb3_contrib.common.maskable.policies import MaskableActorCriticPolicy
+from stable_baselines3.common.policies import ActorCriticPolicy, BasePolicy
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import Tensor, nn
+
+from qfl_envs.errors import InvalidValueError
 
 
 class DeviceFeatures(BaseFeaturesExtractor):
@@ -116,8 +119,11 @@ def _small_linear(inputs: int, outputs: int) -> nn.Linear:
     return layer
 
 
-class PerDevicePolicy(ActorCriticPolicy):
-    """SB3 policy with one shared network per device, for MultiDiscrete actions of one or more choices per device."""
+class _PerDevice(BasePolicy):
+    """What makes an actor-critic policy one with one shared network per device; comes before that policy's class."""
+
+    mlp_extractor: Any  # declared by both policies as networks of their own, used by their interface
+    action_net: Any
 
     def __init__(
         self,
@@ -140,6 +146,9 @@ class PerDevicePolicy(ActorCriticPolicy):
             num_names: Names that devices are given in turn, so that they can share out what only one of them can have
                 without talking; 0 for none.
             keywords: Those of SB3's ``ActorCriticPolicy``.
+
+        Raises:
+            InvalidValueError: For actions other than choices of each device.
         """
         self.num_devices, self.hidden, self.idle_probability = num_devices, hidden, idle_probability
         self.num_names = num_names
@@ -155,12 +164,31 @@ class PerDevicePolicy(ActorCriticPolicy):
 
     def _build_mlp_extractor(self) -> None:
         assert isinstance(self.features_extractor, DeviceFeatures)
-        network = DeviceNetwork(self.num_devices, self.features_extractor.per_device, self.hidden)
-        self.mlp_extractor = network  # type: ignore[assignment]  # declared as SB3's own network, used by its interface
+        self.mlp_extractor = DeviceNetwork(self.num_devices, self.features_extractor.per_device, self.hidden)
 
     def _build(self, lr_schedule: Any) -> None:
-        super()._build(lr_schedule)
-        assert isinstance(self.action_space, spaces.MultiDiscrete)
-        sizes = self.action_space.nvec.reshape(-1, self.num_devices)[:, 0].tolist()
+        sizes = _choices_of_a_device(self.action_space, self.num_devices)
+        super()._build(lr_schedule)  # type: ignore[misc]  # that of the actor-critic policy that comes after
         self.action_net = DeviceHeads(self.num_devices, self.hidden, sizes, self.idle_probability)
         self.optimizer = self.optimizer_class(self.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs)  # type: ignore[call-arg]
+
+
+class PerDevicePolicy(_PerDevice, ActorCriticPolicy):
+    """SB3 policy with one shared network per device, for MultiDiscrete actions of one or more choices per device."""
+
+
+class MaskablePerDevicePolicy(_PerDevice, MaskableActorCriticPolicy):
+    """The same network as a policy of sb3-contrib's MaskablePPO."""
+
+
+def _choices_of_a_device(action_space: spaces.Space[Any], num_devices: int) -> list[int]:
+    """How many options each choice of a device has, where the action lists choice after choice, device by device."""
+    if isinstance(action_space, spaces.MultiDiscrete) and action_space.nvec.size % num_devices == 0:
+        sizes = action_space.nvec.reshape(-1, num_devices)
+        if (sizes == sizes[:, :1]).all():
+            return list(map(int, sizes[:, 0]))
+    raise InvalidValueError(
+        "action space of a policy per device",
+        str(action_space),
+        f"MultiDiscrete, with choices for each of the {num_devices} devices",
+    )

@@ -176,7 +176,7 @@ class FederatedVectorEnv(VectorEnv[dict[str, np.ndarray], np.ndarray, np.ndarray
 
     def call(self, name: str, *arguments: Any, **keywords: Any) -> tuple[Any, ...]:
         """What the scalar environments of all rows would answer."""
-        if name == "action_masks":
+        if name == "action_masks" and hasattr(self.template, name):
             return tuple(self.action_masks())
         if name == "np_random_seed":
             return self.np_random_seed

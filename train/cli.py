@@ -77,7 +77,7 @@ def _parser() -> Parser:
     _add_json(add("competitors", "List the competitors."))
 
     training = add("train", "Train an agent; writes a model, its plan and TensorBoard events.")
-    training.add_argument("--agent", default="ppo", help="who is trained")
+    training.add_argument("--agent", default="ppo", help="who is trained; qfl competitors lists all")
     training.add_argument("--env", default="qfl/Scheduling-v0", metavar="ID", help="environment")
     training.add_argument("--steps", type=_positive, help="environment steps; the shipped budget if not given")
     training.add_argument("--seed", type=_natural, default=0, help="seed of network, exploration and instances")
@@ -98,7 +98,10 @@ def _parser() -> Parser:
     board.add_argument("--quick", action="store_true", help="the quick training budget and 20 seeds")
     board.add_argument("--env", action="append", metavar="ID", help="environment, may be repeated; all if not given")
     board.add_argument(
-        "--competitor", action="append", metavar="NAME", help="competitor, may be repeated; all if not given"
+        "--competitor",
+        action="append",
+        metavar="NAME",
+        help="competitor, may be repeated; if not given, all that qfl competitors lists as by default",
     )
     board.add_argument("--seeds", type=_positive, help="test seeds; 20 with --quick, else 50")
     board.add_argument("--steps", type=_positive, help="training steps of each agent; shipped budgets if not given")

@@ -46,11 +46,12 @@ def competitors(options: Namespace) -> None:
     for name in known.names():
         trained = known.is_trained(name)
         of = Competitor if trained else type(known.make(name))
-        summary = "trained with: qfl train" if trained else (of.__doc__ or "").strip().splitlines()[0]
+        summary = f"trained with: qfl train --agent {name}" if trained else (of.__doc__ or "").strip().splitlines()[0]
         rows.append(
             {
                 "name": name,
                 "kind": of.kind,
+                "by_default": name in known.default_names(),
                 "environments": ", ".join(env_id for env_id in ENVIRONMENTS if known.supports(name, env_id)),
                 "summary": summary,
             }
@@ -115,8 +116,11 @@ def leaderboard(options: Namespace) -> None:
 
     environments = tuple(options.env or ENVIRONMENTS)
     reject_unknown(environments, ENVIRONMENTS, "environment")
-    names = tuple(options.competitor or known.names())
+    names = tuple(options.competitor or known.default_names())
     reject_unknown(names, known.names(), "competitor")
+    for name in options.competitor or ():
+        if not any(known.supports(name, env_id) for env_id in environments):
+            raise InvalidValueError("--competitor", name, f"one that supports {' or '.join(environments)}")
     matrix = Matrix(
         environments=environments,
         competitors=names,

@@ -10,11 +10,20 @@ from baselines.configurations import algorithms
 from qfl_envs.competitor import Competitor
 from qfl_envs.errors import InvalidValueError
 from qfl_envs.fields import reject_unknown
+from train import algorithms as trained_agents
+
+DEFAULT_AGENTS = ("ppo",)
+"""Trained competitors that take part where nobody is named: to train all of them takes hours."""
 
 
 def names() -> list[str]:
     """All names, trained ones last."""
     return [*baselines.names(), *agents.names(), *algorithms()]
+
+
+def default_names() -> list[str]:
+    """Those who compete where nobody is named: all that need no training, and :data:`DEFAULT_AGENTS`."""
+    return [name for name in names() if name not in algorithms() or name in DEFAULT_AGENTS]
 
 
 def is_trained(name: str) -> bool:
@@ -28,8 +37,8 @@ def is_trained(name: str) -> bool:
 
 
 def supports(name: str, env_id: str) -> bool:
-    """Whether the competitor has an answer for the environment; whatever learns has one for each."""
-    return is_trained(name) or make(name).supports(env_id)
+    """Whether the competitor has an answer for the environment; for what is trained, its actions decide."""
+    return trained_agents.supports(name, env_id) if is_trained(name) else make(name).supports(env_id)
 
 
 def make(name: str, model: Path | None = None) -> Competitor:

@@ -23,7 +23,7 @@ MIN_SEEDS = 5
 """Fewer episodes give no interval worth printing."""
 EPISODE_WORK = 500
 """Environment steps of training that take about as long as one episode, for the progress bar."""
-PACKAGES = ("qfl-envs", "gymnasium", "numpy", "stable-baselines3", "torch")
+PACKAGES = ("qfl-envs", "gymnasium", "numpy", "stable-baselines3", "sb3-contrib", "torch")
 """What results depend on; a run is not continued with other versions."""
 
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
-from stable_baselines3.common.utils import set_random_seed
 
 from qfl_envs.competitor import Competitor, Cost
 from qfl_envs.errors import InvalidValueError
+from train.playing import chosen_actions, seed_choices
 from train.training import ALGORITHMS, MODE_FILE, MODEL_FILE, ModelFileError, read_plan
 
 
@@ -32,7 +32,10 @@ class TrainedModel(Competitor):
         self.name = self.plan.agent
         self.environments = (self.plan.env_id,)  # type: ignore[misc]  # a class variable of all others
         try:
-            self.model = ALGORITHMS[self.name].load(folder / MODEL_FILE, device="cpu")
+            # who plays needs no memory of past rounds, which would be as large as in training
+            self.model = ALGORITHMS[self.name].load(
+                folder / MODEL_FILE, device="cpu", custom_objects={"buffer_size": 1}
+            )
             self.deterministic = bool(json.loads((folder / MODE_FILE).read_text())["deterministic"])
         except (ValueError, KeyError, OSError, AttributeError) as error:
             raise ModelFileError(f"{folder / MODEL_FILE} is no model of {self.name!r} ({error})") from error
@@ -52,12 +55,11 @@ class TrainedModel(Competitor):
                 raise InvalidValueError(
                     f"{space} space of the environment", str(given), f"{trained}, on which the model was trained"
                 )
-        set_random_seed(seed)
+        seed_choices(self.model, seed)
 
     def choose(self, observation: dict[str, np.ndarray]) -> Any:
         """The most likely action or a sampled one, whichever was better on the val split."""
-        action, _ = self.model.predict(observation, deterministic=self.deterministic)
-        return action
+        return chosen_actions(self.model, observation, self.deterministic, lambda: self.env.action_masks())
 
     def cost(self) -> Cost:
         """With the number of the policy's parameters."""

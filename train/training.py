@@ -10,24 +10,37 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
+import numpy as np
 import torch
-from stable_baselines3 import PPO
+from sb3_contrib import MaskablePPO
+from stable_baselines3 import A2C, DQN, PPO, SAC, TD3
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.noise import NormalActionNoise
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.utils import LinearSchedule
 from stable_baselines3.common.vec_env import VecMonitor
 
 from baselines.configurations import configuration
-from baselines.per_device import PerDevicePolicy
-from qfl_envs.errors import QflError
+from baselines.per_device import MaskablePerDevicePolicy, PerDevicePolicy
+from qfl_envs.errors import InvalidValueError, QflError
 from qfl_envs.fields import reject_unknown
 from qfl_envs.vector import FederatedVectorEnv
+from train.algorithms import supports
 from train.runs import write_atomically
 from train.sb3 import SB3VecEnv
 from train.validation import choose_mode
 
-ALGORITHMS: dict[str, type[BaseAlgorithm]] = {"ppo": PPO}
+ALGORITHMS: dict[str, type[BaseAlgorithm]] = {
+    "ppo": PPO,
+    "maskable-ppo": MaskablePPO,
+    "a2c": A2C,
+    "sac": SAC,
+    "td3": TD3,
+    "dqn": DQN,
+}
 POLICIES: dict[str, Any] = {"per-device": PerDevicePolicy, "mlp": "MultiInputPolicy"}
+MASKABLE_POLICIES: dict[str, Any] = {"per-device": MaskablePerDevicePolicy, "mlp": "MultiInputPolicy"}
 PLAN_FILE, MODE_FILE, MODEL_FILE = "plan.json", "mode.json", "model.zip"
 Progress = Callable[[int], None]
 
@@ -72,8 +85,12 @@ def plan_training(
 
     Raises:
         UnknownNameError: For an agent without settings.
+        InvalidValueError: For an agent that cannot act in the environment.
     """
     reject_unknown([agent], ALGORITHMS, "trained agent")
+    if not supports(agent, env_id):
+        able = [name for name in ALGORITHMS if supports(name, env_id)]
+        raise InvalidValueError(f"agent for the actions of {env_id}", agent, able)
     settings = configuration(agent, env_id, preset)
     if steps is None:
         steps = settings["quick_steps" if quick else "steps"]
@@ -114,26 +131,12 @@ def train(plan: TrainingPlan, folder: Path, progress: Progress | None = None) ->
     )
     assert isinstance(vector_env, FederatedVectorEnv)
     env = VecMonitor(SB3VecEnv(vector_env))
-    policy_kwargs = dict(plan.settings["policy_kwargs"])
-    if plan.settings["policy"] == "per-device":
-        policy_kwargs["num_devices"] = vector_env.scenario.num_devices
-        if not getattr(vector_env.task, "allow_idle", True):
-            policy_kwargs["idle_probability"] = None
-    keywords = dict(plan.settings["algorithm"])
-    rate = keywords["learning_rate"]
-    keywords["learning_rate"] = LinearSchedule(rate, rate * plan.settings["final_rate_share"], 1.0)
     for unfinished in folder.glob("tensorboard_*"):
         shutil.rmtree(unfinished)
-    model = ALGORITHMS[plan.agent](
-        POLICIES[plan.settings["policy"]],
-        env,
-        policy_kwargs=policy_kwargs,
-        seed=plan.seed,
-        tensorboard_log=str(folder),
-        device="cpu",
-        **keywords,
-    )
-    model.learn(plan.steps, callback=_Report(progress), tb_log_name="tensorboard")
+    model = _make_model(plan, env, vector_env, folder)
+    # curves have a point per rollout, or where there are none, per episode of all rows
+    log_interval = env.num_envs if isinstance(model, OffPolicyAlgorithm) else 1
+    model.learn(plan.steps, callback=_Report(progress), log_interval=log_interval, tb_log_name="tensorboard")
     write_atomically(folder / MODE_FILE, json.dumps(choose_mode(model, plan.env_id, environment), indent=2) + "\n")
     write_atomically(folder / PLAN_FILE, json.dumps(asdict(plan), indent=2) + "\n")
     saved = folder / "model.unfinished.zip"
@@ -141,6 +144,32 @@ def train(plan: TrainingPlan, folder: Path, progress: Progress | None = None) ->
     saved.replace(folder / MODEL_FILE)
     env.close()
     return folder / MODEL_FILE
+
+
+def _make_model(plan: TrainingPlan, env: VecMonitor, vector_env: FederatedVectorEnv, folder: Path) -> BaseAlgorithm:
+    """The untrained model, with the settings of the plan in the form that SB3 takes."""
+    settings, algorithm = plan.settings, ALGORITHMS[plan.agent]
+    policies = MASKABLE_POLICIES if algorithm is MaskablePPO else POLICIES
+    policy_kwargs = dict(settings["policy_kwargs"])
+    if settings["policy"] == "per-device":
+        policy_kwargs["num_devices"] = vector_env.scenario.num_devices
+        if not vector_env.task.allow_idle:
+            policy_kwargs["idle_probability"] = None
+    keywords = dict(settings["algorithm"])
+    rate = keywords["learning_rate"]
+    keywords["learning_rate"] = LinearSchedule(rate, rate * settings["final_rate_share"], 1.0)
+    if "action_noise" in settings:
+        deviation = np.full(env.action_space.shape or (), settings["action_noise"])
+        keywords["action_noise"] = NormalActionNoise(np.zeros_like(deviation), deviation)
+    return algorithm(
+        policies[settings["policy"]],
+        env,
+        policy_kwargs=policy_kwargs,
+        seed=plan.seed,
+        tensorboard_log=str(folder),
+        device="cpu",
+        **keywords,
+    )
 
 
 class _Report(BaseCallback):

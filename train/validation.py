@@ -8,7 +8,8 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.utils import set_random_seed
+
+from train.playing import chosen_actions, seed_choices
 
 EPISODES = 32
 
@@ -40,10 +41,10 @@ def mean_return(model: BaseAlgorithm, env_id: str, environment: Mapping[str, Any
     """Mean return over the first episodes of seeds 0, 1, ... of the val split, side by side."""
     env = gym.make_vec(env_id, num_envs=EPISODES, split="val", **environment)
     observations, _ = env.reset(seed=0)
-    set_random_seed(0)
+    seed_choices(model, 0)
     total, running = np.zeros(EPISODES), np.ones(EPISODES, dtype=bool)
     while running.any():
-        actions, _ = model.predict(observations, deterministic=deterministic)
+        actions = chosen_actions(model, observations, deterministic, env.action_masks)  # type: ignore[attr-defined]
         observations, rewards, terminated, truncated, _ = env.step(actions)
         total += np.where(running, rewards, 0.0)
         running &= ~(terminated | truncated)

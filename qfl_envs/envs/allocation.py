@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 from gymnasium import spaces
 
-from qfl_envs.envs.base import FederatedEnv
+from qfl_envs.envs.base import ChoiceEnv
 from qfl_envs.envs.pages import page
 from qfl_envs.envs.task import Task
 from qfl_envs.errors import InvalidValueError
@@ -85,7 +85,7 @@ class AllocationTask(Task):
 
 
 @page
-class AllocationEnv(FederatedEnv):
+class AllocationEnv(ChoiceEnv):
     """Choose a sub-channel and a power level for every device.
 
     ## Description

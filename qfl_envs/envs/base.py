@@ -137,11 +137,6 @@ class FederatedEnv(gym.Env[dict[str, np.ndarray], Any]):
             info,
         )
 
-    def action_masks(self) -> np.ndarray:
-        """Flat bool mask of the open choices, in the order that sb3-contrib's MaskablePPO reads."""
-        self._require_reset()
-        return self.task.action_masks(self.system)[0]
-
     def set_curriculum_stage(self, stage: int) -> None:
         """Make the episodes from the next reset on those of a stage, 0 being the easiest.
 
@@ -225,6 +220,15 @@ class FederatedEnv(gym.Env[dict[str, np.ndarray], Any]):
             self._recording.add(self.system.state, report)
         if self.render_mode == "human":
             self.render()
+
+
+class ChoiceEnv(FederatedEnv):
+    """Base of the environments whose actions are choices, some of which can be closed."""
+
+    def action_masks(self) -> np.ndarray:
+        """Flat bool mask of the open choices, in the order that sb3-contrib's MaskablePPO reads."""
+        self._require_reset()
+        return self.task.action_masks(self.system)[0]
 
 
 def checked_action(space: gym.Space[Any], action: Any, shown: Callable[[Any], str]) -> np.ndarray:

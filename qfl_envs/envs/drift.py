@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 from gymnasium import spaces
 
-from qfl_envs.envs.base import FederatedEnv
+from qfl_envs.envs.base import ChoiceEnv
 from qfl_envs.envs.features import Feature
 from qfl_envs.envs.pages import page
 from qfl_envs.envs.task import Task
@@ -118,7 +118,7 @@ class DriftTask(Task):
 
 
 @page
-class DriftEnv(FederatedEnv):
+class DriftEnv(ChoiceEnv):
     """Choose when and how to adapt a model whose data drift.
 
     ## Description

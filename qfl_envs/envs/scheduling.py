@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 
-from qfl_envs.envs.base import FederatedEnv
+from qfl_envs.envs.base import ChoiceEnv
 from qfl_envs.envs.pages import page
 from qfl_envs.envs.task import Task
 from qfl_envs.errors import InvalidValueError
@@ -61,7 +61,7 @@ class SchedulingTask(Task):
 
 
 @page
-class SchedulingEnv(FederatedEnv):
+class SchedulingEnv(ChoiceEnv):
     """Choose who trains in each federated round, and how many local steps.
 
     ## Description

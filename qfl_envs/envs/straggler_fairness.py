@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from qfl_envs.envs.base import FederatedEnv
+from qfl_envs.envs.base import ChoiceEnv
 from qfl_envs.envs.pages import page
 from qfl_envs.envs.scheduling import SchedulingTask
 from qfl_envs.envs.task import Task
@@ -56,7 +56,7 @@ class StragglerFairnessTask(SchedulingTask):
 
 
 @page
-class StragglerFairnessEnv(FederatedEnv):
+class StragglerFairnessEnv(ChoiceEnv):
     """Choose the local work of every device, or defer it, and serve all devices alike.
 
     ## Description

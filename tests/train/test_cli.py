@@ -24,13 +24,18 @@ WRONG = {
     "unknown environment": (["train", "--env", "qfl/Schedule-v0"], ["'qfl/Schedule-v0'", "qfl/Scheduling-v0"]),
     "unknown competitor": (["evaluate", "--competitor", "randm"], ["'randm'", "did you mean 'random'"]),
     "unsupported environment": (["evaluate", "--competitor", "hungarian"], ["does not support qfl/Scheduling-v0"]),
-    "unknown agent": (["train", "--agent", "dqn"], ["'dqn'", "known: ppo"]),
+    "unknown agent": (["train", "--agent", "popo"], ["'popo'", "known: ppo, maskable-ppo"]),
+    "agent for other actions": (["train", "--agent", "dqn"], ["is 'dqn'", "one of 'ppo', 'maskable-ppo', 'a2c'"]),
     "unknown split": (["evaluate", "--competitor", "random", "--split", "exam"], ["'exam'", "train, val, test"]),
     "model that is missing": (["evaluate", "--model", "/nowhere"], ["/nowhere", "qfl train"]),
     "agent without model": (["evaluate", "--competitor", "ppo"], ["the folder of a training run"]),
     "file of another kind": (["render", "--out", "episode.mp4"], ["episode.mp4", ".gif or .png"]),
     "too few seeds": (["leaderboard", "--seeds", "3"], ["seeds is 3", "at least 5"]),
     "argument set elsewhere": (["leaderboard", "--set", '{"split": "val"}'], ["--set split", "set by the command"]),
+    "competitor of other environments": (
+        ["leaderboard", "--competitor", "random", "--competitor", "sac", "--env", "qfl/Scheduling-v0"],
+        ["--competitor is 'sac'", "one that supports qfl/Scheduling-v0"],
+    ),
     "unwritable folder": (["leaderboard", "--quick", "--out", "/dev/null"], ["cannot write to the run folder"]),
     "unknown preset to describe": (["envs", "--describe", "big"], ["'big'", "tiny, small, paper, city"]),
     "argument of no environment": (["leaderboard", "--set", '{"speed": 2}'], ["'speed'", "num_devices"]),
@@ -80,6 +85,7 @@ def test_envs_and_competitors_are_listed(capsys):
     rows = {row["name"]: row for row in json.loads(out)}
     assert rows["hungarian"]["environments"] == "qfl/Allocation-v0"
     assert rows["ppo"]["kind"] == "classical"
+    assert [name for name in ("ppo", "a2c", "sac") if rows[name]["by_default"]] == ["ppo"]
     assert run(capsys, "competitors")[1].count("classical") == len(rows)
 
 

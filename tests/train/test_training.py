@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from baselines.configurations import algorithms, configuration
+from baselines.configurations import configuration
 from qfl_envs.errors import UnknownNameError
 from train.competitors import make
 from train.evaluation import make_env, play
@@ -148,7 +148,6 @@ def test_settings_inherit_from_algorithm_to_environment_to_preset():
     assert general["num_envs"] != tiny["num_envs"]
     assert general["algorithm"]["gamma"] == tiny["algorithm"]["gamma"]
     assert tiny["policy_kwargs"]["hidden"] == general["policy_kwargs"]["hidden"]
-    assert algorithms() == ["ppo"]
 
 
 def test_an_unknown_agent_is_refused_with_the_known_ones():

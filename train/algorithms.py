@@ -1,0 +1,52 @@
+"""Which reinforcement learning algorithm can act in which environment; loads neither torch nor Stable-Baselines3."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import gymnasium as gym
+from gymnasium import spaces
+
+from qfl_envs.envs.task import Task
+
+MASKABLE = (spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary)
+"""Kinds of actions that can have masks."""
+ACTIONS: dict[str, tuple[type[spaces.Space[Any]], ...]] = {
+    "ppo": (spaces.Box, *MASKABLE),
+    "a2c": (spaces.Box, *MASKABLE),
+    "maskable-ppo": MASKABLE,
+    "sac": (spaces.Box,),
+    "td3": (spaces.Box,),
+    "dqn": (spaces.Discrete,),
+}
+"""Kinds of actions that each algorithm has an answer for."""
+MASKED = ("maskable-ppo",)
+"""Algorithms that need action masks."""
+
+
+def has_masks(task: Task) -> bool:
+    """Whether the task says which choices are open."""
+    return isinstance(task.action_space, MASKABLE) and type(task).action_masks is not Task.action_masks
+
+
+def supports(algorithm: str, env_id: str) -> bool:
+    """Whether the algorithm can act in the environment, as its actions and masks decide.
+
+    Args:
+        algorithm: One of :data:`ACTIONS`.
+        env_id: A registered environment.
+
+    Raises:
+        KeyError: For another algorithm.
+    """
+    task = _task(env_id)
+    return isinstance(task.action_space, ACTIONS[algorithm]) and (algorithm not in MASKED or has_masks(task))
+
+
+@cache
+def _task(env_id: str) -> Task:
+    """The task of an environment, in the smallest preset."""
+    env: Any = gym.make(env_id, scenario="tiny", disable_env_checker=True).unwrapped
+    task: Task = env.task
+    return task
