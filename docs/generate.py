@@ -11,6 +11,7 @@ import dataclasses
 import importlib
 import inspect
 import json
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from qfl_envs.parallel import FederatedParallelEnv
 from qfl_envs.presets import PRESETS
 from qfl_envs.registration import MULTI_AGENT_ENVIRONMENTS
 from qfl_envs.scenario import Scenario
+from train import agreement, calibration, reference
 
 FOLDER = Path(__file__).parent
 NOTICE = "<!-- Written by docs/generate.py; edit the code, not this page. -->\n"
@@ -39,6 +41,36 @@ gymnasium.make("qfl/Scheduling-v0", scenario="paper", num_devices=50, radio={"nu
 
 Every value is checked: a field that does not exist or a value that is not allowed is refused with an error that names
 the field, the value and what is allowed. `Scenario.to_json` and `Scenario.from_json` write and read all fields.
+"""
+EXPECTATIONS = """\
+## What to expect
+
+Mean return of {seeds} episodes on the test split with the real learner, as `qfl reference` printed it: random play, the
+best rule, and the solver that serves as a reference. Federated rounds per second, of one environment and of 16 rows of
+the vector environment, are those of the machine that measured, with two cores; compare them with each other.
+
+"""
+SURROGATE_INTRODUCTION = """\
+# The surrogate tier
+
+`learning={"model": "surrogate"}` replaces the quantum learner by a convergence model: softmax regression on the centres
+of three clusters of each class, in the features that the learner sees. Who delivered, how many local steps, which
+labels, how stale: all of it enters as in the real system, through the same server rules. Payloads, circuits, times and
+energies are those of the quantum learner.
+
+Six numbers make it resemble the quantum learner. `qfl calibrate` fits them to rounds of the real one, which were
+recorded with participants chosen in many ways (`--record` plays them anew) and are shipped in `train/calibration`. Two
+thirds of the systems are fitted, the rest are held out. Errors are root mean squares over all rounds; the roughness is
+that of the accuracy from round to round, relative to the real one's; the correlation is that of the final accuracies
+over systems.
+
+"""
+AGREEMENT_INTRODUCTION = """
+## Do competitors rank alike?
+
+Kendall's tau between the mean returns of all baselines on both tiers, as `qfl calibrate --agreement` printed it: 1 for
+equal ranks, 0 for none. Results of the surrogate tier are never mixed with those of the real one.
+
 """
 PRESETS_INTRODUCTION = """\
 ## Presets
@@ -70,7 +102,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def all_pages() -> dict[str, str]:
     """Content of every generated page by its path in the folder."""
-    pages = {"scenario.md": scenario_page(), "multi_agent.md": multi_agent_page()}
+    pages = {"surrogate.md": surrogate_page(), "scenario.md": scenario_page(), "multi_agent.md": multi_agent_page()}
     for env_id in sorted(name for name in gym.registry if name.startswith("qfl/")):
         pages[page_of(env_id)] = environment_page(env_id)
     return pages
@@ -78,7 +110,8 @@ def all_pages() -> dict[str, str]:
 
 def page_of(env_id: str) -> str:
     """Path of an environment's page: ``qfl/Scheduling-v0`` -> ``environments/scheduling.md``."""
-    return f"environments/{env_id.removeprefix('qfl/').rpartition('-v')[0].lower()}.md"
+    name = env_id.removeprefix("qfl/").rpartition("-v")[0]
+    return f"environments/{re.sub('(?<=[a-z])(?=[A-Z])', '_', name).lower()}.md"
 
 
 def environment_page(env_id: str) -> str:
@@ -86,7 +119,17 @@ def environment_page(env_id: str) -> str:
     environment = load_env_creator(str(gym.spec(env_id).entry_point))
     summary, _, rest = inspect.cleandoc(environment.__doc__ or "").partition("\n")
     make = f'```python\ngymnasium.make("{env_id}")\n```'
-    return f"{NOTICE}\n# {env_id}\n\n{summary}\n\n{make}\n{rest}\n"
+    return f"{NOTICE}\n# {env_id}\n\n{summary}\n\n{make}\n{rest}\n\n{expectations(env_id)}"
+
+
+def expectations(env_id: str) -> str:
+    """What `qfl reference` found."""
+    measured = [row for row in reference.shipped() if row["env_id"] == env_id]
+    if not measured:
+        return ""
+    shown = reference.table(measured)
+    rows = [list(row.values()) for row in shown]
+    return EXPECTATIONS.format(seeds=measured[0]["seeds"]) + table(list(shown[0]), rows)
 
 
 def multi_agent_page() -> str:
@@ -97,6 +140,35 @@ def multi_agent_page() -> str:
         for env_id, module in sorted(MULTI_AGENT_ENVIRONMENTS.items())
     ]
     return "\n\n".join([f"{NOTICE}\n# Devices as agents", common, *parts]) + "\n"
+
+
+def surrogate_page() -> str:
+    """Calibrations, their errors, and how competitors rank."""
+    entries = json.loads(calibration.SHIPPED.read_text())
+    head = ["Data and features", "Preset", "Rounds of", "Accuracy error", "Loss error", "Roughness", "Correlation"]
+    rows = [
+        [
+            f"`{key}`",
+            f"`{preset}`",
+            words,
+            *(f"{fit[name]:.3f}" for name in ("accuracy_error", "loss_error", "roughness_ratio", "correlation")),
+        ]
+        for key, entry in entries.items()
+        for part, words in (("fit", "the fit"), ("held_out", "held-out systems"))
+        for preset, fit in entry[part].items()
+    ]
+    ranks = [
+        [
+            f"`{env_id}`",
+            f"`{found['preset']}`",
+            str(found["seeds"]),
+            str(len(found["returns"])),
+            f"{found['kendall_tau']:.2f}",
+        ]
+        for env_id, found in sorted(json.loads(agreement.SHIPPED.read_text()).items())
+    ]
+    rank_head = ["Environment", "Preset", "Seeds", "Baselines", "Kendall's tau"]
+    return f"{NOTICE}\n{SURROGATE_INTRODUCTION}{table(head, rows)}{AGREEMENT_INTRODUCTION}{table(rank_head, ranks)}"
 
 
 def scenario_page() -> str:

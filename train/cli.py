@@ -120,6 +120,17 @@ def _parser() -> Parser:
     render.add_argument("--human", action="store_true", help="show a window instead")
     _add_scenario(render, "that of the model, or small, if not given", None)
 
+    reference = add("reference", "Play all baselines, and print what to expect of every environment.")
+    reference.add_argument(
+        "--env", action="append", metavar="ID", help="environment, may be repeated; all if not given"
+    )
+    reference.add_argument(
+        "--preset", action="append", metavar="PRESET", help="scenario, may be repeated; tiny and small if not given"
+    )
+    reference.add_argument("--seeds", type=_positive, default=10, help="episodes of each")
+    reference.add_argument("--write", action="store_true", help="replace what the documentation shows")
+    _add_json(reference)
+
     calibrate = add(
         "calibrate", "Fit the surrogate to recorded rounds of the quantum learner, and print how well it agrees."
     )

@@ -164,6 +164,28 @@ def render(options: Namespace) -> None:
             pass
 
 
+def reference(options: Namespace) -> None:
+    """Play all baselines."""
+    from qfl_envs.presets import PRESETS
+    from train import reference as references
+    from train.progress import progress_bar
+
+    environments, presets = options.env or list(ENVIRONMENTS), options.preset or ["tiny", "small"]
+    reject_unknown(environments, ENVIRONMENTS, "environment")
+    reject_unknown(presets, PRESETS, "preset")
+    plays = sum(len(references.names(env_id)) for env_id in environments) * len(presets) * options.seeds
+    with progress_bar(plays, "episode") as bar:
+        rows = references.measure(environments, presets, options.seeds, bar.update)
+    if options.write:
+        references.write(rows)
+    if options.json:
+        print(json.dumps(rows))
+    else:
+        _print_rows(
+            [{"env_id": row["env_id"], **shown} for row, shown in zip(rows, references.table(rows), strict=True)], False
+        )
+
+
 def calibrate(options: Namespace) -> None:
     """Fit the surrogate, and measure how the tiers agree."""
     from qfl_envs.presets import PRESETS

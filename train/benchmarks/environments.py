@@ -72,6 +72,13 @@ def _real(env_id: str, preset: str, num_envs: int, rounds: int | None, budget_s:
     }
 
 
+def real_speed(env_id: str, preset: str, num_envs: int = 16, budget_s: float = 5.0) -> dict[str, float]:
+    """Rounds per second with the learner of the preset: ``steps_per_second`` one at a time, ``..._vector`` in rows."""
+    row = _real(env_id, preset, num_envs, None, budget_s)
+    vector = row["steps_per_second"]
+    return {"steps_per_second": vector / row["ratio_scalar"], "steps_per_second_vector": vector}
+
+
 def _fast(env_id: str, num_envs: int, rounds: int | None, budget_s: float) -> dict[str, Any]:
     arguments: dict[str, Any] = {"scenario": "small", "learning": {"model": "surrogate"}}
     vector, bridged = native(env_id, num_envs, **arguments), SB3VecEnv(native(env_id, num_envs, **arguments))
