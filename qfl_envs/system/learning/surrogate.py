@@ -185,36 +185,40 @@ class Surrogate:
         return both.transpose(0, 2, 1, 3).reshape(*drifted.shape, -1)
 
     def _scores(self, parameters: np.ndarray) -> np.ndarray:
-        """Log-probabilities of all points before normalisation, (E, W * classes * M, classes), the highest 0."""
-        weights = parameters.reshape(len(parameters), -1, NUM_CLASSES)
-        scores: np.ndarray = np.matmul(self.points.reshape(-1, self.points.shape[-1]), weights)
-        scores -= scores.max(-1, keepdims=True)
+        """Log-probabilities before normalisation, (E, classes, points) with the points of all worlds, the highest 0.
+
+        Points come last since sums over a short last axis take numpy long.
+        """
+        weights = parameters.reshape(len(parameters), NUM_CLASSES, -1)
+        scores: np.ndarray = np.matmul(weights, self.points.reshape(-1, self.points.shape[-1]).T)
+        scores -= scores.max(1, keepdims=True)
         return scores
 
-    def _labels(self, label_map: np.ndarray) -> np.ndarray:
-        """Label of every point, (E, W * classes * M)."""
-        return np.repeat(label_map.reshape(len(label_map), -1), self.points.shape[2], axis=1)
+    def _own_label(self, label_map: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Index of the score that each point should have most of, (E, points)."""
+        labels = np.repeat(label_map.reshape(len(label_map), -1), self.points.shape[2], axis=1)
+        return np.arange(len(labels))[:, None], labels, np.arange(labels.shape[1])
 
     def _class_quality(self, parameters: np.ndarray, label_map: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Accuracy and loss on every world and class, (E, W * classes) each."""
-        scores, labels = self._scores(parameters), self._labels(label_map)
-        own = scores[np.arange(len(scores))[:, None], np.arange(labels.shape[1]), labels]
-        loss = np.log(np.exp(scores).sum(-1)) - own
+        scores = self._scores(parameters)
+        own = scores[self._own_label(label_map)]
+        loss = np.log(np.exp(scores).sum(1)) - own
         sharpness, best, chance = self.calibration.sharpness, self.calibration.best_accuracy, 1 / NUM_CLASSES
-        likely = np.exp(sharpness * own) / np.exp(sharpness * scores).sum(-1)
+        likely = np.exp(sharpness * own) / np.exp(sharpness * scores).sum(1)
         accuracy = chance + (best - chance) * (likely - chance) / (1 - chance)
         per_class = (len(scores), -1, self.points.shape[2])
         return accuracy.reshape(per_class).mean(-1), loss.reshape(per_class).mean(-1)
 
     def _class_gradients(self, state: SystemState) -> np.ndarray:
         """Descent direction of the loss on every world and class, (E, W * classes, P)."""
-        scores, labels = self._scores(state.parameters), self._labels(state.label_map)
+        scores = self._scores(state.parameters)
         residual = np.exp(scores, out=scores)
-        residual /= -residual.sum(-1, keepdims=True)
-        residual[np.arange(len(scores))[:, None], np.arange(labels.shape[1]), labels] += 1.0
+        residual /= -residual.sum(1, keepdims=True)
+        residual[self._own_label(state.label_map)] += 1.0
         worlds, classes, points, features = self.points.shape
-        transposed = self.points.reshape(worlds * classes, points, features).transpose(0, 2, 1) / points
-        gradient = np.matmul(transposed, residual.reshape(len(scores), worlds * classes, points, NUM_CLASSES))
+        of_class = residual.reshape(len(scores), NUM_CLASSES, worlds * classes, points).transpose(0, 2, 1, 3)
+        gradient = np.matmul(of_class, self.points.reshape(worlds * classes, points, features) / points)
         return gradient.reshape(len(scores), worlds * classes, -1)
 
     def _best_candidates(
@@ -230,15 +234,14 @@ class Surrogate:
 
     def _warm_start(self) -> np.ndarray:
         """Weights (P) after central training on the data before they drift, with Adam's step per parameter."""
-        points = self.points[:1]
-        weights = np.zeros((points.shape[-1], NUM_CLASSES))
+        points = self.points[0].reshape(-1, self.points.shape[-1]).astype(float)
+        weights = np.zeros((NUM_CLASSES, points.shape[1]))
         moment, square = np.zeros_like(weights), np.zeros_like(weights)
-        flat = points.reshape(-1, points.shape[-1])
-        wanted = np.repeat(np.eye(NUM_CLASSES), points.shape[2], axis=0)
+        wanted = np.repeat(np.eye(NUM_CLASSES), self.points.shape[2], axis=1)
         for step in range(1, self.learning.warm_start_steps + 1):
-            scores = flat @ weights
-            likely = np.exp(scores - scores.max(-1, keepdims=True))
-            gradient = flat.T @ (wanted - likely / likely.sum(-1, keepdims=True)) / len(flat)
+            scores = weights @ points.T
+            likely = np.exp(scores - scores.max(0))
+            gradient = (wanted - likely / likely.sum(0)) @ points / len(points)
             moment, square = 0.9 * moment + 0.1 * gradient, 0.999 * square + 0.001 * gradient**2
             direction = moment / (1 - 0.9**step) / (np.sqrt(square / (1 - 0.999**step)) + 1e-8)
             weights = weights + WARM_START_RATE * direction

@@ -97,16 +97,20 @@ def _reflect(
     radius_m: float, position: np.ndarray, velocity: np.ndarray, mean_velocity_mps: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Mirror what left the area at its border, and turn it around."""
-    squared = position[..., :1] ** 2 + position[..., 1:] ** 2
-    outside = squared > radius_m**2
-    if not outside.any():
+    squared = position[..., 0] ** 2 + position[..., 1] ** 2
+    outside = np.nonzero(squared > radius_m**2)
+    if len(outside[0]) == 0:
         return position, velocity, mean_velocity_mps
-    distance = np.sqrt(squared)
-    outward = position / np.maximum(distance, 1e-9)
-    mirrored = outward * np.clip(2 * radius_m - distance, 0, radius_m)
+    there = position[outside]
+    distance = np.sqrt(squared[outside])[:, None]
+    outward = there / np.maximum(distance, 1e-9)
+    position[outside] = outward * np.clip(2 * radius_m - distance, 0, radius_m)
 
     def turned(vector: np.ndarray) -> np.ndarray:
-        radial = (vector * outward).sum(-1, keepdims=True)
-        return np.where(outside & (radial > 0), vector - 2 * radial * outward, vector)
+        facing = vector[outside]
+        radial = (facing * outward).sum(-1, keepdims=True)
+        vector = vector.copy()
+        vector[outside] = np.where(radial > 0, facing - 2 * radial * outward, facing)
+        return vector
 
-    return np.where(outside, mirrored, position), turned(velocity), turned(mean_velocity_mps)
+    return position, turned(velocity), turned(mean_velocity_mps)
