@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 import gymnasium as gym
+import numpy as np
 import pettingzoo
 import pytest
 from gymnasium.envs.registration import load_env_creator
@@ -15,7 +16,9 @@ from gymnasium.envs.registration import load_env_creator
 import qfl_envs
 from qfl_envs.parallel import FederatedParallelEnv
 from qfl_envs.registration import MULTI_AGENT_ENVIRONMENTS
+from qfl_envs.system.decision import Decision
 from qfl_envs.system.federation import FederatedSystem
+from qfl_envs.system.random import RowRandom
 
 DOCS = Path(qfl_envs.__file__).parents[1] / "docs"
 ENV_IDS = sorted(name for name in gym.registry if name.startswith("qfl/"))
@@ -225,14 +228,55 @@ def test_the_page_of_the_round_has_the_steps_in_the_order_in_which_they_are_play
     assert re.findall(r"^\| \d\. .*? \| `(\w+)` \|", (DOCS / "round.md").read_text(), re.MULTILINE) == steps
 
 
-@pytest.mark.parametrize("method", ["_initial_state", "_begin"])
-def test_the_page_of_the_round_has_all_draws_in_their_order(method):
-    source = inspect.getsource(getattr(FederatedSystem, method))
-    calls = re.findall(r"random\.(?:uniform|normal)\((.*?)\n? *\)\n", source, re.DOTALL)
-    drawn = [re.findall(r"(\w+)=", call) for call in calls]
-    page = (DOCS / "round.md").read_text().split(f"`FederatedSystem.{method}`")[1]
-    written = [
-        re.findall(r"`(\w+)`", line) for line in re.findall(r"^\d\. (?:uniform|standard).*$", page, re.MULTILINE)
-    ]
-    assert len(drawn) == 2
-    assert written[:2] == drawn
+LEARNERS = {
+    "real": {
+        "learning": {"dropout": 0.1},
+        "drift": {"kind": "abrupt"},
+        "quantum": {"sampled": True, "gradient": "parameter_shift"},
+    },
+    "surrogate": {"learning": {"model": "surrogate"}},
+    "none": {"learning": {"model": "none"}},
+}
+
+
+def blocks_drawn(monkeypatch, changes):
+    """Kind and names of the numbers of every block that a reset and a round draw: two lists."""
+    scenario = qfl_envs.Scenario.preset("tiny").replace(changes)
+    system, drawn = FederatedSystem(scenario), []
+    draw = RowRandom._draw
+
+    def recorded(random, method, shapes):
+        drawn.append((method, list(shapes)))
+        return draw(random, method, shapes)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RowRandom, "_draw", recorded)
+        system.reset([np.random.default_rng(0)])
+        at_reset = len(drawn)
+        system.step(Decision(np.zeros((1, scenario.num_devices), dtype=bool)))
+    return drawn[:at_reset], drawn[at_reset:]
+
+
+def blocks_written(method):
+    """The same as the page of the round has it, with all that any learner draws."""
+    text = (DOCS / "round.md").read_text().split(f"`FederatedSystem.{method}`")[1].split("\n\n")[1]
+    lines = re.split(r"^\d\. ", text, flags=re.MULTILINE)[1:]
+    kinds = {"uniform": "random", "standard": "standard_normal"}
+    return [(kinds[line.split()[0]], re.findall(r"`(\w+)`", line)) for line in lines if line.split()[0] in kinds]
+
+
+@pytest.mark.parametrize("learner", LEARNERS)
+@pytest.mark.parametrize(("part", "method"), [(0, "_initial_state"), (1, "_begin")])
+def test_the_page_of_the_round_has_all_draws_in_their_order(monkeypatch, part, method, learner):
+    drawn = blocks_drawn(monkeypatch, LEARNERS[learner])[part]
+    of_learner = {name for _, names in drawn for name in names}
+    written = [(kind, [name for name in names if name in of_learner]) for kind, names in blocks_written(method)]
+    assert [block for block in written if block[1]] == drawn
+
+
+@pytest.mark.parametrize(("part", "method"), [(0, "_initial_state"), (1, "_begin")])
+def test_the_page_of_the_round_has_no_draw_that_no_learner_makes(monkeypatch, part, method):
+    drawn = {
+        name for changes in LEARNERS.values() for _, names in blocks_drawn(monkeypatch, changes)[part] for name in names
+    }
+    assert {name for _, names in blocks_written(method) for name in names} == drawn

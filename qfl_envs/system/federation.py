@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from qfl_envs.errors import InvalidValueError
 from qfl_envs.scenario import Scenario
 from qfl_envs.system import devices
 from qfl_envs.system.decision import Decision, deal_in_order
@@ -99,7 +100,16 @@ class FederatedSystem:
                 Mini-batches for so many steps are drawn in each round.
             device: Torch device of the learning.
             adapts: Whether decisions will ask for other rounds than ordinary ones.
+
+        Raises:
+            InvalidValueError: For such rounds where updates of several rounds are merged at once.
         """
+        if adapts and scenario.goes_on:
+            raise InvalidValueError(
+                "learning.aggregation",
+                scenario.learning.aggregation,
+                "'deadline' or 'synchronous' where rounds adapt the model",
+            )
         self.scenario = scenario
         self.num_systems = num_systems
         self.max_local_steps = scenario.learning.local_steps if max_local_steps is None else max_local_steps
@@ -163,7 +173,6 @@ class FederatedSystem:
             shot=(n,),
             battery=(n,),
             drift=(1 + n,),
-            model=(parameters,),
         )
         normal = random.normal(
             velocity=(n, 2), shadowing=(n, c), rician=(n,), scatter=(n, c, scenario.radio.num_subchannels, 2), load=(n,)
@@ -172,7 +181,8 @@ class FederatedSystem:
         spread = self.difficulty.heterogeneity
         battery_j = devices.draw_per_device(fleet.battery_j, uniform["battery"], spread)
         rician_k_db = scenario.radio.rician_k_db + scenario.radio.rician_k_std_db * normal["rician"]
-        of_fleet = np.arange(n) < np.ceil(self.difficulty.fleet * n)
+        # what a product of floating point is above a whole number is no device
+        of_fleet = np.arange(n) < np.ceil(self.difficulty.fleet * n - 1e-9)
         controlled = parameters if learning.server_rule == "scaffold" else 0
         flying = parameters if scenario.goes_on else 0
         state = SystemState(
@@ -228,12 +238,13 @@ class FederatedSystem:
         )
         self._observe_gain(state)
         if self.learner is not None:
+            # after all other numbers, so that the network is the one that there is without learning
+            state.parameters = self.learner.initial(random.uniform(model=(parameters,))["model"])
             holdings = [self.learner.data.deal(generator) for generator in random.generators]
             state.sample_index = np.stack([holding.sample_index for holding in holdings])
             state.num_samples = np.stack([holding.num_samples for holding in holdings])
             state.label_map = np.stack([holding.label_map for holding in holdings])
             state.label_share = np.stack([self.learner.data.label_share(holding) for holding in holdings])
-            state.parameters = self.learner.initial(uniform["model"])
             self._measure(state, np.arange(systems))
             state.start_accuracy, state.best_accuracy = state.accuracy.copy(), state.accuracy.copy()
             if learning.monitored:
@@ -297,8 +308,10 @@ class FederatedSystem:
         n, c, k = scenario.num_devices, scenario.radio.num_cells, scenario.radio.num_subchannels
         of_uniform = {} if learner is None else learner.uniform_shapes(self.max_local_steps, self.adapts)
         of_normal = {} if learner is None else learner.normal_shapes()
-        uniform = random.uniform(packet=(n,), link=(n,), harvest=(n,), **of_uniform)
+        uniform = random.uniform(packet=(n,), link=(n,), harvest=(n,))
         normal = random.normal(velocity=(n, 2), shadowing=(n, c), scatter=(n, c, k, 2), load=(n,), **of_normal)
+        if of_uniform:
+            uniform |= random.uniform(**of_uniform)
         load_share = devices.load(scenario.fleet, state.load_normal)
         return _Round(uniform, normal, self.serving_cell(), load_share)
 

@@ -34,14 +34,14 @@ class RoundReport:
         compute_s: (E, N) time of the local steps.
         protect_s: (E, N) time of protecting the update.
         upload_s: (E, N) time of the upload, as far as it got before the deadline or the end of the battery.
-        round_s: (E) duration: that of the slowest participant, or the deadline where the server waited in vain.
+        round_s: (E) duration: until the server had heard enough, or the deadline where it waited in vain.
         energy_j: (E) energy of all devices.
         participation: (E, N) bool, who took part after repair.
         subchannel: (E, N) sub-channel of the participants.
         power_dbm: (E, N) power of the participants.
         local_steps: (E, N) local steps, 0 for devices that do not participate.
-        delivered: (E, N) bool, whose update arrived in time.
-        late: (E, N) bool, who missed the deadline.
+        delivered: (E, N) bool, whose update arrived in this round.
+        late: (E, N) bool, who took part and will not be ready in time.
         lost: (E, N) bool, whose packet was in error.
         depleted: (E, N) bool, whose battery ended before the upload did.
         repaired: (E, N) bool, whose part of the decision had to be changed.

@@ -34,7 +34,7 @@ class Server:
         """Weight (M) of each update in a mean: its data points, times its loss to the power of q if fairness asks."""
         updates = result.updates
         weights = state.num_samples[updates.row, updates.device].astype(float)
-        if result.losses is not None and self.learning.server_rule != "q-fedavg":
+        if result.losses is not None:
             weights = weights * np.maximum(result.losses, 1e-10) ** self.learning.fairness_q
         return weights
 
@@ -89,6 +89,7 @@ class Server:
                 moment[forgets] = 0.0
             state.adam_steps[forgets] = 0
         self._adopt(state, result.chosen)
+        frozen = np.flatnonzero(heard & (adaptation == Adaptation.HEAD))
         rule = self.learning.server_rule
         if rule == "q-fedavg":
             losses = np.ones(len(updates)) if result.losses is None else result.losses
@@ -97,12 +98,15 @@ class Server:
             step = normalised_update(updates, self.weights(state, result), result.steps, systems)
         elif rule == "scaffold":
             step = weighted_mean_update(updates, np.ones(len(updates)), systems)
-            state.controls, state.server_control = next_controls(
+            controls, server_control = next_controls(
                 state.controls, state.server_control, updates, result.steps, result.rate
             )
+            # a body that was not trained has shown nothing of its gradient
+            controls[frozen, :, : self.body] = state.controls[frozen, :, : self.body]
+            server_control[frozen, : self.body] = state.server_control[frozen, : self.body]
+            state.controls, state.server_control = controls, server_control
         else:
             step = weighted_mean_update(updates, self.weights(state, result), systems)
-        frozen = np.flatnonzero(heard & (adaptation == Adaptation.HEAD))
         body = state.parameters[frozen, : self.body]
         self._step(state, step, heard)
         # the moments would go on moving what this round was not to touch

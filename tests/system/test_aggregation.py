@@ -1,4 +1,4 @@
-"""How the server merges updates."""
+"""How updates are merged: every rule on numbers that fit on a sheet of paper."""
 
 import numpy as np
 import pytest
@@ -6,70 +6,113 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qfl_envs.scenario import Learning, Scenario
-from qfl_envs.system.learning.aggregation import ADAM_BETAS, ADAM_EPSILON, server_step, weighted_mean_update
-from qfl_envs.system.learning.models import Model
-from qfl_envs.system.learning.training import Participants, local_training, mean_loss
+from qfl_envs.scenario import Learning
+from qfl_envs.system.learning.aggregation import (
+    ADAM_BETAS,
+    ADAM_EPSILON,
+    Updates,
+    mix,
+    next_controls,
+    normalised_update,
+    q_fair_update,
+    server_step,
+    staleness_weight,
+    total_per_system,
+    weighted_mean_update,
+)
 
 modest = settings(deadline=None, max_examples=50, derandomize=True)
 
 
+def updates(change, row=None):
+    """Updates of devices 0, 1, ... of one system, or of those of ``row``."""
+    change = np.asarray(change, dtype=float)
+    row = np.zeros(len(change), dtype=int) if row is None else np.asarray(row)
+    return Updates(row, np.arange(len(change)), change)
+
+
 @st.composite
 def arrivals(draw):
-    """Updates, weights and rows of some participants of three systems."""
+    """Updates of some participants of three systems, and their weights."""
     m = draw(st.integers(1, 8))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    return rng.normal(size=(m, 4)), rng.integers(1, 100, m).astype(float), rng.integers(0, 3, m)
+    return updates(rng.normal(size=(m, 4)), np.sort(rng.integers(0, 3, m))), rng.integers(1, 100, m).astype(float)
+
+
+# sums
+
+
+@modest
+@given(arrivals())
+def test_sums_per_system_are_those_of_one_row_after_the_other(arrived):
+    sent, _ = arrived
+    expected = np.zeros((3, 4))
+    np.add.at(expected, sent.row, sent.change)
+    np.testing.assert_allclose(total_per_system(sent.change, sent.row, 3), expected, atol=1e-12)
+
+
+def test_sums_of_nothing_are_zero():
+    total = total_per_system(np.zeros((0, 4)), np.zeros(0, dtype=int), 2)
+    np.testing.assert_array_equal(total, np.zeros((2, 4)))
+
+
+# fedavg
 
 
 def test_the_mean_update_is_weighted_by_data_points():
-    updates = np.array([[1.0, 0.0], [4.0, 2.0], [7.0, 7.0]])
-    mean = weighted_mean_update(updates, np.array([2.0, 1.0, 5.0]), np.array([0, 0, 1]), 2)
+    mean = weighted_mean_update(updates([[1, 0], [4, 2], [7, 7]], [0, 0, 1]), np.array([2.0, 1.0, 5.0]), 2)
     np.testing.assert_allclose(mean, [[2.0, 2 / 3], [7.0, 7.0]])
 
 
 def test_updates_of_weight_zero_do_not_count():
-    mean = weighted_mean_update(np.array([[1.0], [9.0]]), np.array([3.0, 0.0]), np.array([0, 0]), 1)
+    mean = weighted_mean_update(updates([[1], [9]]), np.array([3.0, 0.0]), 1)
     np.testing.assert_allclose(mean, [[1.0]])
 
 
 def test_a_system_where_nothing_arrives_has_a_mean_update_of_zero():
-    mean = weighted_mean_update(np.array([[1.0], [9.0]]), np.array([3.0, 0.0]), np.array([0, 1]), 3)
+    mean = weighted_mean_update(updates([[1], [9]], [0, 1]), np.array([3.0, 0.0]), 3)
     np.testing.assert_array_equal(mean[1:], 0.0)
 
 
 @modest
 @given(arrivals(), st.randoms(use_true_random=False))
-def test_the_order_of_arrival_does_not_matter(arrived, random):
-    order = list(range(len(arrived[0])))
+def test_the_order_of_arrival_in_a_system_does_not_matter(arrived, random):
+    sent, weights = arrived
+    order = list(range(len(sent)))
     random.shuffle(order)
-    expected = weighted_mean_update(*arrived, 3)
-    np.testing.assert_allclose(weighted_mean_update(*(part[order] for part in arrived), 3), expected, atol=1e-12)
+    order.sort(key=lambda index: sent.row[index])
+    other = Updates(sent.row[order], sent.device[order], sent.change[order])
+    expected = weighted_mean_update(sent, weights, 3)
+    np.testing.assert_allclose(weighted_mean_update(other, weights[order], 3), expected, atol=1e-12)
 
 
 @modest
 @given(arrivals(), st.floats(0.01, 100.0))
 def test_only_the_proportion_of_the_weights_matters(arrived, factor):
-    updates, weights, row = arrived
-    expected = weighted_mean_update(updates, weights, row, 3)
-    np.testing.assert_allclose(weighted_mean_update(updates, factor * weights, row, 3), expected, atol=1e-12)
+    sent, weights = arrived
+    expected = weighted_mean_update(sent, weights, 3)
+    np.testing.assert_allclose(weighted_mean_update(sent, factor * weights, 3), expected, atol=1e-12)
 
 
 @modest
 @given(arrivals())
 def test_the_mean_update_lies_between_the_updates(arrived):
-    updates, weights, row = arrived
-    mean = weighted_mean_update(updates, weights, row, 3)
-    for system in np.unique(row):
-        own = updates[row == system]
+    sent, weights = arrived
+    mean = weighted_mean_update(sent, weights, 3)
+    for system in np.unique(sent.row):
+        own = sent.change[sent.row == system]
         assert ((own.min(0) - 1e-12 <= mean[system]) & (mean[system] <= own.max(0) + 1e-12)).all()
 
 
-def test_fedavg_adds_the_update_times_the_rate_of_the_server():
-    learning = Learning(server_rule="fedavg", server_rate=0.5)
+@pytest.mark.parametrize("rule", ["fedavg", "fednova", "scaffold"])
+def test_most_rules_add_their_step_times_the_rate_of_the_server(rule):
+    learning = Learning(server_rule=rule, server_rate=0.5)
     zeros = np.zeros((1, 2))
     parameters, _, _ = server_step(learning, np.array([[1.0, 2.0]]), np.array([[4.0, -2.0]]), zeros, zeros, np.zeros(1))
     np.testing.assert_allclose(parameters, [[3.0, 1.0]])
+
+
+# fedadam
 
 
 def test_fedadam_is_adam_with_the_update_as_its_negative_gradient():
@@ -97,51 +140,115 @@ def test_fedadam_corrects_the_bias_of_every_system_by_its_own_number_of_updates(
     np.testing.assert_array_equal(together[1:], alone)
 
 
-@pytest.mark.parametrize("model", ["logistic", "mlp", "qnn"])
-def test_full_participation_with_one_full_batch_step_equals_centralised_gradient_descent(model):
-    scenario = Scenario().replace({"learning": {"model": model}, "quantum": {"num_qubits": 3, "num_layers": 2}})
-    learner, rate, rng = Model(scenario), 0.3, np.random.default_rng(0)
-    features = torch.from_numpy(rng.normal(size=(28, 3)))
-    labels = torch.from_numpy(rng.integers(0, 10, 28))
-    # devices of 4, 8 and 16 samples; repeating a device's data to one batch size leaves its mean loss as it is
-    batches = np.stack([np.resize(held, (1, 16)) for held in np.split(np.arange(28), [4, 12])])
-    num_samples = np.array([4.0, 8.0, 16.0])
-    none, each = np.zeros(3, dtype=int), np.arange(3)
-    start = torch.from_numpy(learner.initial(rng.random((1, learner.num_parameters)))).double()
-
-    participants = Participants(none, each, np.ones(3, dtype=int), batches)
-    trained = local_training(learner, start.expand(3, -1), features, labels, participants, rate)
-    mean_update = weighted_mean_update((trained - start).numpy(), num_samples, none, 1)
-    learning = Learning(server_rule="fedavg", server_rate=1.0)
-    federated, _, _ = server_step(learning, start.numpy(), mean_update, *np.zeros((2, 1, 1)), np.zeros(1))
-
-    leaf = start.clone().requires_grad_(True)
-    mean_loss(learner, leaf, features[None], labels[None]).sum().backward()
-    np.testing.assert_allclose(federated, start - rate * leaf.grad, atol=1e-10)
+# q-fedavg
 
 
-def trained_for(local_steps):
-    """Parameters of logistic learners of the same data and start after their numbers of steps."""
-    scenario = Scenario().replace({"learning": {"model": "logistic"}, "quantum": {"num_qubits": 3}})
-    learner, rng = Model(scenario), np.random.default_rng(0)
-    features, labels = torch.from_numpy(rng.normal(size=(20, 3))), torch.from_numpy(rng.integers(0, 10, 20))
-    start = torch.from_numpy(rng.normal(size=(1, learner.num_parameters)))
-    m = len(local_steps)
-    batches = np.broadcast_to(rng.integers(0, 20, (1, max(local_steps), 4)), (m, max(local_steps), 4))
-    participants = Participants(np.zeros(m, dtype=int), np.arange(m), np.array(local_steps), batches.copy())
-    return local_training(learner, start.expand(m, -1), features, labels, participants, 0.1)
+def test_q_fedavg_takes_the_step_of_its_article():
+    # rate 0.5, so L = 2; updates 1 and -3 are dw of -2 and 6; q = 2 and losses 1 and 3 give
+    # D = F^2 dw = -2, 54 and h = 2 F dw^2 + 2 F^2 = 2 * 1 * 4 + 2 = 10, 2 * 3 * 36 + 18 = 234
+    step = q_fair_update(updates([[1.0], [-3.0]]), np.array([1.0, 3.0]), 2.0, np.array([0.5, 0.5]), 1)
+    np.testing.assert_allclose(step, [[-(-2 + 54) / (10 + 234)]])
 
 
-def test_a_participant_trains_as_long_as_it_was_told_beside_those_who_train_longer():
-    together, alone = trained_for([1, 3, 2]), trained_for([3])
-    torch.testing.assert_close(together[1], alone[0])
+def test_q_fedavg_measures_the_length_of_an_update_over_all_parameters():
+    # L = 1 and dw = (-3, -4) of squared length 25; q = 1 and loss 2 give D = 2 dw and h = 25 + 2
+    step = q_fair_update(updates([[3.0, 4.0]]), np.array([2.0]), 1.0, np.array([1.0]), 1)
+    np.testing.assert_allclose(step, [[6 / 27, 8 / 27]])
 
 
-def test_participants_of_as_many_steps_train_alike():
-    trained = trained_for([2, 1, 2])
-    torch.testing.assert_close(trained[0], trained[2])
+@modest
+@given(arrivals(), st.floats(0.01, 1.0))
+def test_q_fedavg_without_fairness_is_the_plain_mean(arrived, rate):
+    sent, losses = arrived
+    step = q_fair_update(sent, losses, 0.0, np.full(len(sent), rate), 3)
+    for system in np.unique(sent.row):
+        np.testing.assert_allclose(step[system], sent.change[sent.row == system].mean(0), atol=1e-12)
 
 
-def test_participants_of_fewer_steps_end_elsewhere():
-    trained = trained_for([2, 1, 2])
-    assert not torch.allclose(trained[0], trained[1])
+def test_q_fedavg_leaves_a_system_where_nothing_arrives():
+    step = q_fair_update(updates([[1.0]], [1]), np.array([1.0]), 2.0, np.array([0.5]), 2)
+    np.testing.assert_array_equal(step[0], 0.0)
+
+
+def test_q_fedavg_adds_its_step_whatever_the_rate_of_the_server():
+    learning = Learning(server_rule="q-fedavg", server_rate=0.5)
+    zeros = np.zeros((1, 1))
+    parameters, _, _ = server_step(learning, np.array([[1.0]]), np.array([[4.0]]), zeros, zeros, np.zeros(1))
+    np.testing.assert_allclose(parameters, [[5.0]])
+
+
+# fednova
+
+
+@modest
+@given(arrivals(), st.integers(1, 9))
+def test_fednova_of_equal_steps_is_the_weighted_mean(arrived, steps):
+    sent, weights = arrived
+    expected = weighted_mean_update(sent, weights, 3)
+    np.testing.assert_allclose(normalised_update(sent, weights, np.full(len(sent), steps), 3), expected, atol=1e-12)
+
+
+def test_fednova_weighs_directions_and_not_the_number_of_steps():
+    # shares 1/4 and 3/4; directions 8 / 4 = 2 and 3 / 1 = 3; 4 and 1 steps are 1.75 on average
+    step = normalised_update(updates([[8.0], [3.0]]), np.array([10.0, 30.0]), np.array([4, 1]), 1)
+    np.testing.assert_allclose(step, [[1.75 * (2 / 4 + 3 * 3 / 4)]])
+
+
+def test_fednova_counts_the_steps_of_each_system_apart():
+    together = normalised_update(updates([[8.0], [3.0]], [0, 1]), np.ones(2), np.array([4, 1]), 2)
+    np.testing.assert_allclose(together, [[8.0], [3.0]])
+
+
+# scaffold
+
+
+def test_scaffold_makes_control_variates_of_two_rounds_by_hand():
+    # three devices of f_k(y) = (y - a_k)^2 / 2, a = 1, 5 and 9, two steps of rate 0.1, server rate 1, start at 0.
+    # round 1, devices 0 and 1, c = c_k = 0: y_0 = 0.1, 0.19 and y_1 = 0.5, 0.95; x = 0.57;
+    # c_0 = (0 - 0.19) / 0.2 = -0.95, c_1 = (0 - 0.95) / 0.2 = -4.75, c = (-0.95 - 4.75) / 3 = -1.9
+    controls, of_server = next_controls(
+        np.zeros((1, 3, 1)), np.zeros((1, 1)), updates([[0.19], [0.95]]), np.array([2, 2]), np.array([0.1, 0.1])
+    )
+    np.testing.assert_allclose(controls[0, :, 0], [-0.95, -4.75, 0.0])
+    np.testing.assert_allclose(of_server, [[-1.9]])
+    # round 2, devices 1 and 2, from 0.57 with gradients y - a_k - c_k + c:
+    # y_1: gradient -4.43 + 4.75 - 1.9 = -1.58, y = 0.728; -4.272 + 4.75 - 1.9 = -1.422, y = 0.8702
+    # y_2: gradient -8.43 - 0 - 1.9 = -10.33, y = 1.603; -7.397 - 1.9 = -9.297, y = 2.5327
+    # c_1 = -4.75 + 1.9 + (0.57 - 0.8702) / 0.2 = -4.351; c_2 = 0 + 1.9 + (0.57 - 2.5327) / 0.2 = -7.9135
+    # c = -1.9 + ((-4.351 + 4.75) + (-7.9135 - 0)) / 3 = -4.40483...
+    sent = Updates(np.zeros(2, dtype=int), np.array([1, 2]), np.array([[0.8702 - 0.57], [2.5327 - 0.57]]))
+    controls, of_server = next_controls(controls, of_server, sent, np.array([2, 2]), np.array([0.1, 0.1]))
+    np.testing.assert_allclose(controls[0, :, 0], [-0.95, -4.351, -7.9135])
+    np.testing.assert_allclose(of_server, [[-1.9 + (0.399 - 7.9135) / 3]])
+
+
+def test_scaffold_keeps_the_mean_of_all_control_variates_at_the_server():
+    rng = np.random.default_rng(0)
+    controls, of_server = np.zeros((2, 4, 3)), np.zeros((2, 3))
+    for _ in range(3):
+        sent = Updates(np.array([0, 0, 1]), np.array([1, 3, 2]), rng.normal(size=(3, 3)))
+        controls, of_server = next_controls(controls, of_server, sent, np.array([1, 2, 3]), np.full(3, 0.1))
+    np.testing.assert_allclose(of_server, controls.mean(1))
+
+
+# fedasync
+
+
+def test_a_constant_law_does_not_mind_staleness():
+    np.testing.assert_array_equal(staleness_weight(Learning(staleness="constant"), np.array([0, 3, 100])), 1.0)
+
+
+def test_the_polynomial_law_is_a_power_of_the_versions_behind():
+    weight = staleness_weight(Learning(staleness="polynomial", staleness_exponent=0.5), np.array([0, 3, 8]))
+    np.testing.assert_allclose(weight, [1, 1 / 2, 1 / 3])
+
+
+def test_the_hinge_law_falls_beyond_its_delay():
+    # 1 / (a (s - b) + 1), which is not 1 / (a (s - b + 1))
+    learning = Learning(staleness="hinge", hinge_slope=10.0, hinge_delay=4)
+    np.testing.assert_allclose(staleness_weight(learning, np.array([0, 4, 5, 7])), [1, 1, 1 / 11, 1 / 31])
+
+
+def test_mixing_takes_a_share_of_the_new_model():
+    mixed = mix(np.array([[0.0, 4.0], [1.0, 1.0]]), np.array([[4.0, 0.0], [2.0, 2.0]]), np.array([0.25, 1.0]))
+    np.testing.assert_allclose(mixed, [[1.0, 3.0], [2.0, 2.0]])

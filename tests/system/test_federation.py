@@ -11,12 +11,13 @@ import torch
 from qfl_envs.scenario import Scenario
 from qfl_envs.system.decision import Decision, deal_subchannels
 from qfl_envs.system.learning.data import load_dataset
+from qfl_envs.system.network.radio import band_uplink
 from qfl_envs.system.report import RoundReport, fairness
 
 LEARNED = ("accuracy", "best_accuracy", "best_accuracy_gain", "loss", "device_loss", "fairness")
 LEARNED_STATE = (
     "parameters", "first_moment", "second_moment", "accuracy", "best_accuracy", "loss", "device_loss",
-    "device_accuracy", "reported_loss",
+    "device_accuracy", "reported_loss", "received_loss",
 )  # fmt: skip
 PATIENT = {"deadline_s": 1e6}
 RELIABLE = {"link_drop": 0.0, "waterfall": 0.0}
@@ -400,6 +401,18 @@ def test_the_access_of_the_scenario_is_the_default(begin):
     np.testing.assert_array_equal(by_default.rates_bps, explicit.rates_bps)
 
 
+def test_devices_that_share_the_band_have_the_rates_of_their_shares(begin):
+    scenario = tiny(radio={**RELIABLE, "num_cells": 3}, learning=SILENT)
+    system = begin(scenario, seeds=(0, 1))
+    rng, state = np.random.default_rng(0), system.state.copy()
+    decision = Decision(rng.random((2, 6)) < 0.7, band_share=rng.random((2, 6)), power_dbm=rng.uniform(5, 15, (2, 6)))
+    report = system.step(decision)
+    power_w = 10 ** ((decision.power_dbm - 30) / 10)
+    serving = state.gain.mean(-1).argmax(-1)
+    up = band_uplink(scenario.radio, state.gain, serving, report.participation, power_w, decision.band_share)
+    np.testing.assert_allclose(report.rates_bps, up.rate_bps)
+
+
 # learning
 
 
@@ -468,6 +481,20 @@ def test_the_server_knows_the_losses_of_those_who_delivered(begin):
     np.testing.assert_allclose(system.state.reported_loss, expected)
 
 
+def test_monitored_devices_with_a_link_report_the_loss_of_the_new_model(begin):
+    system = begin(tiny(**PATIENT, radio=RELIABLE, learning={"monitored": True}))
+    linked = np.array([[True, False, True, True, False, True]])
+    system.state.link_up = linked.copy()
+    before = system.state.reported_loss.copy()
+    system.step(only(system, 0))
+    np.testing.assert_array_equal(system.state.reported_loss, np.where(linked, system.state.device_loss, before))
+
+
+def test_monitored_devices_have_reported_before_the_first_round(begin):
+    system = begin(tiny(learning={"monitored": True}, radio={"link_drop": 0.0}))
+    np.testing.assert_array_equal(system.state.reported_loss, system.state.device_loss)
+
+
 def test_a_network_without_learning_measures_no_accuracy(begin):
     system = begin(tiny(learning=SILENT))
     assert system.step(everybody(system)).accuracy.item() == 0.0
@@ -477,6 +504,16 @@ def test_a_network_without_learning_has_the_radio_of_one_that_learns(begin):
     with_learning, without = begin(tiny()), begin(tiny(learning=SILENT))
     rates = [system.step(everybody(system)).rates_bps for system in (with_learning, without)]
     np.testing.assert_array_equal(*rates)
+
+
+@pytest.mark.parametrize("model", ["qnn", "surrogate"])
+def test_what_a_learner_draws_in_a_round_leaves_the_network_of_that_round_as_it_is(begin, model):
+    learning, silent = begin(tiny(learning={"model": model})), begin(tiny(learning=SILENT))
+    silent.generators = copy.deepcopy(learning.generators)  # dealing the data has taken numbers of one of them
+    for system in (learning, silent):
+        system.step(nobody(system))
+    for name in ("gain", "link_up", "load_normal", "battery_j"):
+        np.testing.assert_array_equal(getattr(learning.state, name), getattr(silent.state, name), err_msg=name)
 
 
 @pytest.mark.parametrize("model", ["logistic", "mlp", "qnn"])
@@ -548,7 +585,7 @@ def test_a_device_is_measured_on_its_own_data(begin, samples):
     system = begin(tiny(learning={"device_eval_samples": samples}))
     state, data = system.state, load_dataset("digits", 4)
     for device in range(6):
-        held = state.sample_index[0, device, : min(samples, state.num_samples[0, device])]
+        held = state.sample_index[0, 0, device, : min(samples, state.num_samples[0, device])]
         expected = loss_and_accuracy(system, data.train_features[held], data.train_labels[held])
         measured = state.device_loss[0, device], state.device_accuracy[0, device]
         np.testing.assert_allclose(measured, expected, rtol=1e-5)

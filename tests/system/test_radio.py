@@ -226,3 +226,134 @@ def test_the_best_alone_is_reached_by_a_device_alone():
     limits = Radio(num_subchannels=1, max_power_dbm=30.0)
     bound = radio.best_alone_bps(limits, NOISE_W * np.array([[[[3.0]], [[15.0]]]]), np.zeros((1, 2), dtype=int))
     assert bound[0] == pytest.approx(180e3 * 4)
+
+
+# a band that is split
+
+
+def split_band(received_w, share, transmits=None, limits=RADIO):
+    """Rates of one system of one cell of 3 sub-channels; ``received_w`` (N) at 1 W, the same on all of them."""
+    n = len(received_w)
+    gain = np.broadcast_to(np.asarray(received_w, dtype=float)[None, :, None, None], (1, n, 1, 3))
+    transmits = np.ones(n, dtype=bool) if transmits is None else np.asarray(transmits)
+    none, watt = np.zeros((1, n), dtype=int), np.ones((1, n))
+    return radio.band_uplink(limits, gain, none, transmits[None], watt, np.asarray(share, dtype=float)[None])
+
+
+@st.composite
+def split_networks(draw):
+    """Arguments of ``band_uplink`` after the radio: two systems with random gains, cells, powers and shares."""
+    network = draw(networks())
+    shares = np.random.default_rng(draw(st.integers(0, 2**32 - 1))).uniform(0.01, 1.0, network["power_w"].shape)
+    return {name: network[name] for name in ("gain", "serving", "transmits", "power_w")} | {"share": shares}
+
+
+def reference_split_rates(gain, serving, transmits, power_w, share):
+    """The rates again, one system, one device and one interferer after the other; the band has 3 sub-channels."""
+    systems, n, _, _ = gain.shape
+    rates = np.zeros((systems, n))
+    for e in range(systems):
+        talkers = np.flatnonzero(transmits[e])
+        for i in talkers:
+            cell = serving[e, i]
+            asked = sum(share[e, j] for j in talkers if serving[e, j] == cell)
+            part = share[e, i] / asked if asked > 1 else share[e, i]
+            density = 3 * NOISE_W + sum(
+                power_w[e, j] * gain[e, j, cell].sum() / 3 for j in talkers if serving[e, j] != cell
+            )
+            sinr = power_w[e, i] * gain[e, i, cell].sum() / 3 / (part * density)
+            rates[e, i] = part * 3 * RADIO.subchannel_hz * np.log2(1 + sinr)
+    return rates
+
+
+def test_a_single_user_of_the_whole_band_has_its_shannon_rate():
+    # 3 sub-channels of 180 kHz, and three times the noise of one
+    assert split_band([3 * 15 * NOISE_W], [1.0]).rate_bps[0, 0] == pytest.approx(3 * 180e3 * 4)
+
+
+def test_a_user_of_a_third_of_the_band_hears_a_third_of_the_noise():
+    assert split_band([15 * NOISE_W], [1 / 3]).rate_bps[0, 0] == pytest.approx(180e3 * 4)
+
+
+def test_a_user_of_the_band_has_its_mean_gain():
+    gain = 3 * NOISE_W * np.array([[[[0.0, 15.0, 30.0]]]])
+    none = np.zeros((1, 1), dtype=int)
+    up = radio.band_uplink(RADIO, gain, none, np.ones((1, 1), dtype=bool), np.ones((1, 1)), np.ones((1, 1)))
+    assert up.rate_bps[0, 0] == pytest.approx(3 * 180e3 * 4)
+
+
+def test_equal_shares_split_the_band_equally():
+    rate = split_band([15 * NOISE_W] * 3, [1 / 3] * 3).rate_bps
+    np.testing.assert_allclose(rate[0], 180e3 * 4)
+
+
+def test_shares_beyond_the_whole_band_are_scaled_down_to_it():
+    np.testing.assert_allclose(
+        split_band([9 * NOISE_W] * 3, [0.8, 0.8, 0.4]).rate_bps, split_band([9 * NOISE_W] * 3, [0.4, 0.4, 0.2]).rate_bps
+    )
+
+
+def test_shares_below_the_whole_band_are_what_was_asked_for():
+    # 60 kHz that hear a third of the noise of a sub-channel
+    rate = split_band([5 * NOISE_W] * 2, [1 / 9, 1 / 9]).rate_bps
+    np.testing.assert_allclose(rate[0], 60e3 * 4)
+
+
+def test_silent_devices_take_no_share():
+    rate = split_band([45 * NOISE_W] * 2, [1.0, 1.0], transmits=[True, False]).rate_bps
+    np.testing.assert_allclose(rate[0], [3 * 180e3 * 4, 0.0])
+
+
+def test_a_share_of_nothing_has_no_rate():
+    assert split_band([9 * NOISE_W] * 2, [0.0, 1.0]).rate_bps[0, 0] == 0.0
+
+
+def test_users_of_a_split_band_send_all_the_time():
+    np.testing.assert_array_equal(split_band([9 * NOISE_W] * 2, [0.5, 0.5]).share, 1.0)
+
+
+def test_the_sinr_in_a_split_band_is_capped_where_the_modulation_ends():
+    capped = split_band([1e6 * NOISE_W], [0.5], limits=Radio(num_subchannels=3, sinr_cap_db=30.0))
+    assert capped.rate_bps[0, 0] == pytest.approx(1.5 * 180e3 * np.log2(1 + 1000))
+
+
+def test_other_cells_interfere_in_a_split_band_with_their_mean_power():
+    # each device has the whole band of its cell; the noise of 3 sub-channels is 3
+    gain = np.broadcast_to(NOISE_W * np.array([[[8.0], [3.0]], [[1.0], [18.0]]]), (1, 2, 2, 3))
+    up = radio.band_uplink(
+        RADIO, gain, np.array([[0, 1]]), np.ones((1, 2), dtype=bool), np.ones((1, 2)), np.ones((1, 2))
+    )
+    np.testing.assert_allclose(up.sinr[0], [8 / (1 + 3), 18 / (3 + 3)])
+
+
+@modest
+@given(split_networks())
+def test_rates_of_a_split_band_equal_a_slow_reference(network):
+    np.testing.assert_allclose(
+        radio.band_uplink(RADIO, **network).rate_bps, reference_split_rates(**network), rtol=1e-9
+    )
+
+
+@modest
+@given(split_networks(), st.floats(1.0, 100.0))
+def test_a_larger_share_never_lowers_the_own_rate(network, factor):
+    larger = network["share"].copy()
+    larger[:, 0] *= factor
+    before, after = (radio.band_uplink(RADIO, **{**network, "share": share}) for share in (network["share"], larger))
+    assert (after.rate_bps[:, 0] >= before.rate_bps[:, 0] * (1 - 1e-9)).all()
+
+
+@modest
+@given(split_networks(), st.floats(1.0, 100.0))
+def test_a_larger_share_never_raises_the_rate_of_others(network, factor):
+    larger = network["share"].copy()
+    larger[:, 0] *= factor
+    before, after = (radio.band_uplink(RADIO, **{**network, "share": share}) for share in (network["share"], larger))
+    assert (after.rate_bps[:, 1:] <= before.rate_bps[:, 1:] * (1 + 1e-9)).all()
+
+
+@modest
+@given(split_networks())
+def test_systems_side_by_side_do_not_share_a_band(network):
+    alone = radio.band_uplink(RADIO, **{name: value[1:] for name, value in network.items()})
+    np.testing.assert_allclose(radio.band_uplink(RADIO, **network).rate_bps[1:], alone.rate_bps, rtol=1e-9)

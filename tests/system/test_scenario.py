@@ -260,6 +260,21 @@ def test_every_field_is_documented(name):
             {"learning": {"num_features": 65, "model": "logistic"}},
             "learning.num_features is 65; allowed: at most 64, the pixels of digits",
         ),
+        (
+            {"learning": {"server_rule": "fedasync"}},
+            "learning.server_rule is 'fedasync'; allowed: 'fedasync' with aggregation 'asynchronous', and only there",
+        ),
+        (
+            {"learning": {"aggregation": "asynchronous"}},
+            "learning.server_rule is 'fedadam'; allowed: 'fedasync' with aggregation 'asynchronous', and only there",
+        ),
+        *(
+            (
+                {"learning": {"aggregation": "buffered", "server_rule": rule}},
+                f"learning.server_rule is '{rule}'; allowed: 'fedadam' or 'fedavg' for 'buffered'",
+            )
+            for rule in ("scaffold", "fednova", "q-fedavg")
+        ),
     ],
 )
 def test_values_that_do_not_go_together_are_refused(changes, message):
@@ -275,10 +290,25 @@ def test_a_learner_sees_one_feature_per_qubit_by_default():
     assert Scenario().replace({"quantum": {"num_qubits": 5}}).num_features == 5
 
 
-@pytest.mark.parametrize(("model", "size"), [("logistic", 70), ("mlp", 282), ("qnn", 130), ("none", 130)])
+@pytest.mark.parametrize(
+    ("model", "size"), [("logistic", 70), ("mlp", 282), ("qnn", 130), ("surrogate", 130), ("none", 130)]
+)
 def test_an_upload_has_the_parameters_of_its_model(model, size):
     # 6 features, 10 classes, 16 hidden units; 6 qubits and 3 layers
     assert num_parameters(Scenario().replace({"learning": {"model": model}})) == size
+
+
+@pytest.mark.parametrize(
+    ("learning", "longest_s"),
+    [
+        ({}, 10.0),
+        ({"aggregation": "synchronous"}, 30.0),
+        ({"aggregation": "buffered"}, 10.0),
+        ({"aggregation": "asynchronous", "server_rule": "fedasync"}, 10.0),
+    ],
+)
+def test_only_a_synchronous_round_lasts_longer_than_the_deadline(learning, longest_s):
+    assert Scenario().replace({"learning": {"patience": 3.0, **learning}}).longest_round_s == longest_s
 
 
 def test_a_scenario_cannot_be_changed():

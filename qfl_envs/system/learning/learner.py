@@ -225,7 +225,9 @@ class Learner:
         of_device = np.stack([1 - drifted, drifted], axis=1)
         of_class = (of_device[..., None] * state.label_share[rows]).mean(2)
         counts = np.bincount(self.test_labels, minlength=of_class.shape[2])
-        return (of_class / np.maximum(counts, 1))[:, :, self.test_labels].reshape(len(rows), -1)
+        weight = (of_class / np.maximum(counts, 1))[:, :, self.test_labels].reshape(len(rows), -1)
+        # less than 1 in sum where the devices have labels that no held-out sample has
+        return weight / np.maximum(weight.sum(1, keepdims=True), 1e-300)
 
 
 def _best_candidates(

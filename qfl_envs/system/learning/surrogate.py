@@ -130,8 +130,9 @@ class Surrogate:
         number = work.trains.sum(-1)
         searches = work.adaptation == Adaptation.REOPTIMISE
         rate = np.where(searches, learning.local_rate, state.local_rate)
-        kept = 1 - calibration.saturation
-        effective = (1 - kept**work.local_steps) / calibration.saturation
+        effective = work.local_steps.astype(float)
+        if calibration.saturation > 0.0:
+            effective = (1 - (1 - calibration.saturation) ** work.local_steps) / calibration.saturation
         size = (rate * np.where(work.adaptation == Adaptation.HEAD, calibration.head, 1.0))[:, None] * effective
         held, gradient = self._held(state, work.drifted), self._class_gradients(state)
         # shares of classes add up to 1, so what is added to every class is added to every update
