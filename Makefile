@@ -9,7 +9,7 @@ MOBILE_ENV_INSTALLED := $(MOBILE_ENV)/.installed
 .PHONY: leaderboard test test-rllib benchmark-mobile-env docs clean
 
 leaderboard: $(INSTALLED)
-	$(VENV)/bin/qfl leaderboard --quick
+	$(VENV)/bin/qfl leaderboard --quick --env qfl/Allocation-v0 --env qfl/Scheduling-v0
 
 test: $(INSTALLED)
 	$(VENV)/bin/ruff check .
