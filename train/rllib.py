@@ -75,6 +75,12 @@ class DevicesAsAgents(ParallelPettingZooEnv):  # type: ignore[misc]  # RLlib is 
         """
         super().__init__(config["parallel_env"](**config["arguments"]))
 
+    def step(self, action_dict: dict[str, Any]) -> tuple[dict[str, Any], ...]:
+        """Play a round; the episode is over when nobody is left, even if some terminated and others were truncated."""
+        observations, rewards, terminateds, truncateds, infos = super().step(action_dict)
+        truncateds["__all__"] = not self.par_env.agents and not terminateds["__all__"]
+        return observations, rewards, terminateds, truncateds, infos
+
 
 class UnmaskedCatalog(PPOCatalog):  # type: ignore[misc]  # RLlib is not typed
     """Networks for the part of an observation that is not the mask."""

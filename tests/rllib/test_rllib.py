@@ -1,6 +1,7 @@
 """RLlib trains on the environments; run by ``make test-rllib``, which installs it."""
 
 import copy
+from importlib import import_module
 
 import gymnasium as gym
 import numpy as np
@@ -9,6 +10,7 @@ from parallel_stand_in import StandIn
 from pettingzoo.test import parallel_api_test
 
 import qfl_envs  # noqa: F401
+from qfl_envs.registration import MULTI_AGENT_ENVIRONMENTS
 from train import rllib
 
 FAST = {"scenario": "tiny", "learning": {"model": "none"}, "max_rounds": 8}
@@ -73,6 +75,14 @@ def test_devices_that_are_agents_train_one_policy(build):
         assert result["env_runners"]["episode_len_max"] == 5
         steps = result["env_runners"]["num_agent_steps_sampled"]
         assert steps["device_0"] == steps["device_1"] > steps["device_2"] > 0
+
+
+@pytest.mark.parametrize("module", MULTI_AGENT_ENVIRONMENTS.values())
+def test_every_multi_agent_environment_trains_one_policy(build, module):
+    algorithm = build(rllib.multi_agent(import_module(module).parallel_env, FAST).env_runners(num_env_runners=0))
+    for result in train_twice(algorithm):
+        check_finite(result, rllib.SHARED)
+        assert result["env_runners"]["num_agent_steps_sampled"].keys() == {f"device_{number}" for number in range(6)}
 
 
 @pytest.mark.parametrize("masked", [True, False])
