@@ -190,7 +190,7 @@ class Learning(Section):
     hidden: int = integer(16, 1, None, "hidden units of 'mlp'")
     local_steps: int = integer(2, 1, None, "mini-batch steps of a participant where the agent does not choose them")
     batch_size: int = integer(16, 1, None, "samples per local step")
-    local_rate: float = real(0.05, 0.0, None, "", "learning rate of the local steps")
+    local_rate: float = real(0.05, 1e-9, None, "", "learning rate of the local steps")
     proximal: float = real(
         0.0, 0.0, None, "", "pull mu of the local steps towards the received model", source="FedProx, Li et al. 2020"
     )

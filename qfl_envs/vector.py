@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
+from gymnasium.error import ResetNeeded
 from gymnasium.utils import seeding
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
@@ -86,9 +87,9 @@ class FederatedVectorEnv(VectorEnv[dict[str, np.ndarray], np.ndarray, np.ndarray
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self._seeds: list[int] = [-1] * num_envs
-        self._sequences: list[np.random.Generator | None] = [None] * num_envs
+        self._sequences = [np.random.default_rng(0)] * num_envs
         self._instances = np.zeros(num_envs, dtype=np.int64)
-        self._ended = np.zeros(num_envs, dtype=bool)
+        self._ended, self._begun = np.zeros(num_envs, dtype=bool), False
         self._recordings: list[Any] = []
 
     def reset(
@@ -104,10 +105,13 @@ class FederatedVectorEnv(VectorEnv[dict[str, np.ndarray], np.ndarray, np.ndarray
         Raises:
             UnknownNameError: For an option that does not exist.
             InvalidValueError: For a number of seeds, a mask or an instance that does not fit.
+            gymnasium.error.ResetNeeded: For a first reset that leaves rows out.
         """
         options = dict(options or {})
         reject_unknown(options, (*RESET_OPTIONS, "reset_mask"), "reset option")
         mask = self._checked_mask(options.get("reset_mask"))
+        if not mask.all():
+            self._require_reset()
         rows = np.flatnonzero(mask)
         instances = options.get("instance")
         if not isinstance(instances, Sequence | np.ndarray):
@@ -117,7 +121,7 @@ class FederatedVectorEnv(VectorEnv[dict[str, np.ndarray], np.ndarray, np.ndarray
         row_seeds = self._row_seeds(seed)
         for row in rows.tolist():
             row_seed = row_seeds[row]
-            if row_seed is not None or self._sequences[row] is None:
+            if row_seed is not None or self._seeds[row] == -1:
                 self._sequences[row], self._seeds[row] = seeding.np_random(row_seed)
         info = self._begin(rows, instances)
         return self.task.observe(self.system), info
@@ -127,7 +131,9 @@ class FederatedVectorEnv(VectorEnv[dict[str, np.ndarray], np.ndarray, np.ndarray
 
         Raises:
             InvalidValueError: For actions outside the action space, or rows that should have been reset.
+            gymnasium.error.ResetNeeded: Before the first reset of all rows.
         """
+        self._require_reset()
         if self.autoreset_mode is AutoresetMode.DISABLED and self._ended.any():
             raise InvalidValueError(
                 "step", f"rows {np.flatnonzero(self._ended).tolist()} ended", "a reset of them first"
@@ -160,6 +166,7 @@ class FederatedVectorEnv(VectorEnv[dict[str, np.ndarray], np.ndarray, np.ndarray
 
     def action_masks(self) -> np.ndarray:
         """(num_envs, sum(nvec)) bool masks of the states that the last observations show."""
+        self._require_reset()
         return self.task.action_masks(self.system)
 
     def set_curriculum_stage(self, stage: int) -> None:
@@ -205,17 +212,18 @@ class FederatedVectorEnv(VectorEnv[dict[str, np.ndarray], np.ndarray, np.ndarray
         """Seed of every row."""
         return tuple(self._seeds)
 
+    def _require_reset(self) -> None:
+        if not self._begun:
+            raise ResetNeeded("call reset() of all rows before step(), action_masks() or a reset of some rows")
+
     def _begin(self, rows: np.ndarray, instances: Sequence[int | None] | np.ndarray | None = None) -> Info:
         """Begin episodes in some rows."""
         for row in rows:
-            sequence = self._sequences[row]
-            if sequence is None:
-                raise InvalidValueError("step", "before the first reset", "a reset of all rows first")
             wanted = None if instances is None else instances[row]
-            self._instances[row] = draw_instance(self.template.split, sequence, wanted)
+            self._instances[row] = draw_instance(self.template.split, self._sequences[row], wanted)
         self.system.difficulty = self.template.curriculum.difficulty
         self.system.reset([instance_generator(int(self._instances[row])) for row in rows], rows)
-        self._ended[rows] = False
+        self._ended[rows], self._begun = False, True
         if self.render_mode is not None:
             self._record_beginning(rows)
         begun = np.isin(np.arange(self.num_envs), rows)

@@ -161,12 +161,14 @@ class FederatedEnv(gym.Env[dict[str, np.ndarray], Any]):
                 "generators": self.system.generators,
                 "np_random": self.np_random,
                 "instance": self.instance,
+                "curriculum_stage": self.curriculum.stage,
                 "recording": self._recording,
             }
         )
 
     def set_state(self, state: Mapping[str, Any]) -> None:
         """Continue from what :meth:`get_state` returned, any number of times."""
+        self.set_curriculum_stage(state["curriculum_stage"])
         state = copy.deepcopy(dict(state))
         self.system.state, self.system.generators = state["state"], state["generators"]
         self.np_random, self.instance, self._recording = state["np_random"], state["instance"], state["recording"]
@@ -246,9 +248,11 @@ def checked_action(space: gym.Space[Any], action: Any, shown: Callable[[Any], st
         array = np.asarray(action)
     except ValueError as error:  # rows of different lengths
         raise InvalidValueError("action", shown(action), str(space)) from error
-    if space.dtype is not None and space.dtype.kind == array.dtype.kind == "f":
-        array = array.astype(space.dtype)
-    inside = array.dtype.kind in "biuf" and space.contains(array[()] if isinstance(space, spaces.Discrete) else array)
+    kinds = "biuf"
+    if isinstance(space, spaces.Box):
+        kinds = "iuf"
+        array = array.astype(space.dtype) if array.dtype.kind in kinds else array
+    inside = array.dtype.kind in kinds and space.contains(array[()] if isinstance(space, spaces.Discrete) else array)
     if not inside:
         raise InvalidValueError("action", shown(action), str(space))
     return array.astype(space.dtype)

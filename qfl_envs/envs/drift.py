@@ -161,7 +161,8 @@ class DriftEnv(ChoiceEnv):
     | `4 * i + 4` | re-optimising                                                  |
 
     An action outside the space raises `InvalidValueError`. `env.unwrapped.action_masks()` is the bool mask of the open
-    actions: keeping always is, the others where at least one device can take part.
+    actions: keeping always is, the others where at least one device can take part. Where none can, they keep the model
+    too.
 
     ## Observation Space
 

@@ -195,7 +195,10 @@ class Task:
         if self.ends_at_target:
             terminated = terminated | reached
         truncated = ~terminated & (state.round_index >= self.scenario.max_rounds)
-        terms = self.reward_terms(system, report, (terminated | truncated) & ~reached)
+        failed = terminated | truncated
+        if self.ends_at_target:
+            failed &= ~reached
+        terms = self.reward_terms(system, report, failed)
         if self.vector_reward:
             reward = np.stack(list(terms.values()), axis=-1)
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from qfl_envs.fields import Section, real
 
@@ -16,6 +17,8 @@ class Difficulty(Section):
         heterogeneity: Spread over devices of clocks, shots and charges, as a share of the scenario's in the logarithm.
         drift: Share of a device's data that drifts when drift is at its strongest.
     """
+
+    prefix: ClassVar[str] = "curriculum."
 
     fleet: float = real(1.0, 1e-6, 1.0, "", "share of the devices that belong to the fleet")
     heterogeneity: float = real(1.0, 0.0, 1.0, "", "share of the spread of clocks, shots and charges over devices")

@@ -37,7 +37,9 @@ def test_device_masks_joins_the_choices_of_each_device():
     assert rows.dtype == np.int8
 
 
-@pytest.mark.parametrize(("env_id", "options"), [("qfl/Scheduling-v0", 4), ("qfl/Allocation-v0", 3 + 4)])
+@pytest.mark.parametrize(
+    ("env_id", "options"), [("qfl/Scheduling-v0", 4), ("qfl/StragglerFairness-v0", 4), ("qfl/Allocation-v0", 3 + 4)]
+)
 def test_device_masks_of_an_environment_have_one_row_of_zeros_and_ones_per_device(env_id, options):
     env = make(env_id)
     env.reset(seed=0)

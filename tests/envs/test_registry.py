@@ -12,34 +12,40 @@ import pytest
 from gymnasium import spaces
 from gymnasium.envs.registration import EnvSpec
 from gymnasium.utils.env_checker import check_env
-from playing import ENV_IDS, arrays_in, make, play, random_actions, rollout, same
+from playing import (
+    CONTINUOUS_IDS,
+    ENV_IDS,
+    MASKED_IDS,
+    PER_DEVICE_IDS,
+    TARGET_IDS,
+    action_of,
+    arrays_in,
+    choices_per_entry,
+    idle_action,
+    make,
+    open_episode,
+    play,
+    random_actions,
+    rollout,
+    same,
+)
 from stable_baselines3.common.env_checker import check_env as sb3_check_env
 
 from qfl_envs.envs.base import FederatedEnv
 from qfl_envs.envs.masks import split_mask
 from qfl_envs.registration import ENVIRONMENTS
-from qfl_envs.system.decision import Decision
 
 every_env = pytest.mark.parametrize("env_id", ENV_IDS)
+every_masked_env = pytest.mark.parametrize("env_id", MASKED_IDS)
+every_preset = pytest.mark.parametrize(
+    "preset", [{"scenario": "tiny"}, {"scenario": "small", "learning": {"model": "surrogate"}}], ids=["tiny", "small"]
+)
 SMALLER = {"num_devices": 5, "radio": {"num_subchannels": 2}}
 
 
-def idle_action(env):
-    task = env.unwrapped.task
-    return task.encode(Decision(participate=np.zeros((1, task.scenario.num_devices), dtype=bool)))[0]
-
-
-def masked_steps(env, seed=0):
-    """Mask, action and what the step returned, of one episode of random open choices."""
-    env.reset(seed=seed)
-    env.action_space.seed(seed)
-    ended = False
-    while not ended:
-        mask = env.unwrapped.action_masks()
-        action = env.action_space.sample(mask=split_mask(mask, env.action_space.nvec))
-        step = env.step(action)
-        ended = step[2] or step[3]
-        yield mask, action, step
+def parts_of_mask(env):
+    """The open choices of every entry of the action."""
+    return split_mask(env.unwrapped.action_masks(), choices_per_entry(env.action_space))
 
 
 def test_every_id_of_the_package_is_registered():
@@ -57,6 +63,15 @@ def test_passes_gymnasiums_checker_in_every_render_mode_without_a_warning(env_id
 
 
 @every_env
+@every_preset
+def test_passes_gymnasiums_checker_at_any_size_without_a_warning(env_id, preset):
+    env = gym.make(env_id, **preset)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        check_env(env.unwrapped, skip_render_check=True)
+
+
+@every_env
 @pytest.mark.parametrize("render_mode", [None, "rgb_array"])
 def test_passes_the_checker_of_stable_baselines_without_a_warning(env_id, render_mode):
     env = gym.make(env_id, scenario="tiny", render_mode=render_mode)
@@ -66,14 +81,17 @@ def test_passes_the_checker_of_stable_baselines_without_a_warning(env_id, render
 
 
 @every_env
-def test_the_same_seed_gives_the_same_rollout(env_id):
-    assert same(rollout(make(env_id), seed=3, count=25), rollout(make(env_id), seed=3, count=25))
+@every_preset
+def test_the_same_seed_gives_the_same_rollout(env_id, preset):
+    one, other = (rollout(make(env_id, **preset), seed=3, count=25) for _ in range(2))
+    assert same(one, other)
 
 
 @every_env
-def test_another_seed_gives_another_rollout(env_id):
-    (first, _), *steps = rollout(make(env_id), seed=3)
-    (other_first, _), *other_steps = rollout(make(env_id), seed=4)
+@every_preset
+def test_another_seed_gives_another_rollout(env_id, preset):
+    (first, _), *steps = rollout(make(env_id, **preset), seed=3)
+    (other_first, _), *other_steps = rollout(make(env_id, **preset), seed=4)
     assert not same(first["gain"], other_first["gain"])
     assert [step[1] for step in steps] != [step[1] for step in other_steps]
 
@@ -94,9 +112,10 @@ def test_an_instance_played_again_by_number_is_the_same_episode(env_id):
 
 
 @every_env
+@every_preset
 @pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda env: pickle.loads(pickle.dumps(env))])
-def test_a_copy_in_the_middle_of_an_episode_has_the_same_future(env_id, duplicate):
-    env = make(env_id)
+def test_a_copy_in_the_middle_of_an_episode_has_the_same_future(env_id, preset, duplicate):
+    env = make(env_id, **preset)
     rollout(env, seed=1, count=4)
     other = duplicate(env)
     actions = random_actions(env, 25)
@@ -125,8 +144,9 @@ def test_a_saved_state_can_be_restored_in_another_environment(env_id):
 
 
 @every_env
-def test_the_spec_survives_json_with_its_overrides(env_id):
-    env = make(env_id, **SMALLER)
+@every_preset
+def test_the_spec_survives_json_with_its_overrides(env_id, preset):
+    env = make(env_id, **preset, **SMALLER)
     again = EnvSpec.from_json(env.spec.to_json()).make()
     assert again.unwrapped.scenario.num_devices == 5
     assert again.unwrapped.scenario.radio.num_subchannels == 2
@@ -190,36 +210,54 @@ def test_the_reset_and_step_infos_are_new_objects(env_id):
     assert infos[1]["reward_terms"] is not infos[2]["reward_terms"]
 
 
-@every_env
+@every_masked_env
 def test_action_masks_are_flat_bool_with_one_entry_per_choice(env_id):
     env = make(env_id)
-    for mask, _, _ in masked_steps(env):
-        assert mask.shape == (env.action_space.nvec.sum(),)
+    for _ in open_episode(env):
+        mask = env.unwrapped.action_masks()
+        assert mask.shape == (choices_per_entry(env.action_space).sum(),)
         assert mask.dtype == bool
 
 
-@every_env
+@every_masked_env
+def test_gymnasium_samples_with_the_mask(env_id):
+    env = make(env_id, radio={"link_drop": 1.0, "link_recover": 0.0})
+    env.reset(seed=0)
+    env.step(idle_action(env))
+    parts = parts_of_mask(env)
+    mask = parts[0] if isinstance(env.action_space, spaces.Discrete) else parts
+    for _ in range(20):
+        chosen = np.atleast_1d(env.action_space.sample(mask=mask))
+        assert all(part[choice] for part, choice in zip(parts, chosen, strict=True))
+
+
+@pytest.mark.parametrize("env_id", CONTINUOUS_IDS)
+def test_a_continuous_action_has_no_masks(env_id):
+    env = make(env_id)
+    env.reset(seed=0)
+    assert not hasattr(env.unwrapped, "action_masks")
+
+
+@every_masked_env
 def test_idling_is_open_to_every_device_available_or_not(env_id):
     env = make(env_id, learning={"model": "none"}, radio={"link_drop": 0.5})
     unavailable = np.zeros(6, dtype=bool)
-    for mask, _, _ in masked_steps(env):
-        parts = split_mask(mask, env.action_space.nvec)
-        assert all(part[choice] for part, choice in zip(parts, idle_action(env), strict=True))
+    for _ in open_episode(env):
+        idle = np.atleast_1d(idle_action(env))
+        assert all(part[choice] for part, choice in zip(parts_of_mask(env), idle, strict=True))
         unavailable |= ~env.unwrapped.system.available()[0]
     assert unavailable.all()
 
 
-@every_env
+@pytest.mark.parametrize("env_id", PER_DEVICE_IDS)
 def test_taking_part_is_closed_to_exactly_those_who_are_not_available(env_id):
     env = make(env_id)
     env.reset(seed=0)
-    task, system = env.unwrapped.task, env.unwrapped.system
     closed = 0
     for _ in range(15):
-        parts = split_mask(env.unwrapped.action_masks(), env.action_space.nvec)
-        for device, available in enumerate(system.available()[0]):
-            alone = np.arange(task.scenario.num_devices)[None] == device
-            wanted = task.encode(Decision(participate=alone))[0]
+        parts = parts_of_mask(env)
+        for device, available in enumerate(env.unwrapped.system.available()[0]):
+            wanted = action_of(env, np.arange(6) == device)
             assert all(part[choice] for part, choice in zip(parts, wanted, strict=True)) == available
             closed += not available
         env.step(idle_action(env))
@@ -228,25 +266,48 @@ def test_taking_part_is_closed_to_exactly_those_who_are_not_available(env_id):
 
 @every_env
 def test_open_choices_are_never_repaired(env_id):
-    for _, _, step in masked_steps(make(env_id)):
+    for _, step in open_episode(make(env_id)):
         assert not step[4]["repaired"].any()
 
 
 @every_env
 def test_an_action_in_the_space_never_raises(env_id):
+    rollout(make(env_id), seed=0, count=40)
+
+
+@pytest.mark.parametrize("env_id", PER_DEVICE_IDS)
+def test_a_device_that_is_asked_for_what_it_cannot_do_is_repaired(env_id):
     env = make(env_id)
     repaired = sum(step[4]["repaired"].sum() for step in rollout(env, seed=0, count=40) if len(step) == 5)
     assert repaired > 0
 
 
-@every_env
-@pytest.mark.parametrize("dtype", [np.int8, np.uint8, bool])
-def test_an_action_of_any_type_in_the_space_means_the_same(env_id, dtype):
+@every_masked_env
+@pytest.mark.parametrize("dtype", [np.int8, np.uint8])
+def test_a_discrete_action_of_any_whole_type_in_the_space_means_the_same(env_id, dtype):
+    env, other = make(env_id), make(env_id)
+    env.reset(seed=0), other.reset(seed=0)
+    action = action_of(env, np.ones(6))
+    assert env.action_space.contains(action.astype(dtype))
+    assert same(env.step(action), other.step(action.astype(dtype)))
+
+
+@pytest.mark.parametrize("env_id", PER_DEVICE_IDS)
+def test_an_action_of_true_and_false_means_the_same_where_every_device_has_choices(env_id):
     env, other = make(env_id), make(env_id)
     env.reset(seed=0), other.reset(seed=0)
     action = idle_action(env)
-    assert env.action_space.contains(action.astype(dtype))
-    assert same(env.step(action), other.step(action.astype(dtype)))
+    assert env.action_space.contains(action.astype(bool))
+    assert same(env.step(action), other.step(action.astype(bool)))
+
+
+@pytest.mark.parametrize("env_id", CONTINUOUS_IDS)
+@pytest.mark.parametrize("convert", [np.float16, np.float64, np.int64, np.ndarray.tolist], ids=lambda one: one.__name__)
+def test_a_continuous_action_of_any_type_of_numbers_means_the_same(env_id, convert):
+    env, other = make(env_id), make(env_id)
+    env.reset(seed=0), other.reset(seed=0)
+    action = np.resize(np.float32([0.0, 1.0, -1.0, 1.0, 1.0]), env.action_space.shape)
+    assert same(env.step(action), other.step(convert(action)))
 
 
 @every_env
@@ -265,7 +326,7 @@ def test_the_view_has_the_physical_values_of_the_state(env_id):
     task, system = env.unwrapped.task, env.unwrapped.system
     view, state = task.view(observation), system.state
     gain = state.gain if task.gain_per_subchannel else np.broadcast_to(state.gain.mean(-1)[..., None], state.gain.shape)
-    expected = {
+    expected = task.more_values(system) | {
         "gain": gain,
         "step_s": system.step_seconds(),
         "cpu_hz": system.cpu_hz(),
@@ -279,15 +340,23 @@ def test_the_view_has_the_physical_values_of_the_state(env_id):
         "round_index": state.round_index,
         "last_round_s": state.last_round_s,
     }
-    assert expected.keys() == task.features.keys()
-    for name, value in expected.items():
-        feature = task.features[name]
+    assert expected.keys() == task.features.keys() | task.hidden
+    for name, feature in task.features.items():
+        value = expected[name]
         low, high = feature.low, feature.high
         if feature.scale == "db":
             low, high = 10 ** (low / 10), 10 ** (high / 10)
         seen = getattr(view, name)
         smallest = 0.0 if feature.scale in ("db", "log") else 1e-6 * high
         np.testing.assert_allclose(seen, np.clip(value[0], low, high), rtol=1e-5, atol=smallest, err_msg=name)
+
+
+@every_env
+def test_the_view_of_what_the_task_hides_is_none(env_id):
+    env = make(env_id)
+    view, task = env.unwrapped.view(env.reset(seed=0)[0]), env.unwrapped.task
+    assert {name for name, value in vars(view).items() if value is None} >= task.hidden
+    assert not task.hidden & env.observation_space.keys()
 
 
 @every_env
@@ -308,7 +377,7 @@ def test_the_reward_is_the_weighted_sum_of_its_terms(env_id):
     terms = make(env_id).unwrapped.task.default_weights
     weights = {name: 0.5 + index for index, name in enumerate(terms)}
     env = make(env_id, reward_weights=weights)
-    for _, _, (_, reward, _, _, info) in masked_steps(env):
+    for _, (_, reward, _, _, info) in open_episode(env):
         assert info["reward_terms"].keys() == weights.keys()
         weighted = sum(weights[name] * term for name, term in info["reward_terms"].items())
         assert reward == pytest.approx(weighted, abs=1e-12)
@@ -317,21 +386,21 @@ def test_the_reward_is_the_weighted_sum_of_its_terms(env_id):
 @every_env
 def test_an_episode_ends_at_the_latest_after_the_scenarios_rounds(env_id):
     env = make(env_id, max_rounds=4, target_accuracy=1.0)
-    ends = [step[2:4] for _, _, step in masked_steps(env)]
+    ends = [step[2:4] for _, step in open_episode(env)]
     assert ends == [(False, False)] * 3 + [(False, True)]
 
 
 @every_env
-def test_an_episode_terminates_when_the_target_is_reached(env_id):
+def test_an_episode_terminates_when_the_target_is_reached_if_that_is_the_aim(env_id):
     env = make(env_id, target_accuracy=0.0)
     env.reset(seed=0)
     _, _, terminated, truncated, info = env.step(idle_action(env))
-    assert (terminated, truncated, info["target_reached"]) == (True, False, True)
+    assert (terminated, truncated, info["target_reached"]) == (env_id in TARGET_IDS, False, True)
 
 
 @every_env
 def test_an_episode_terminates_when_every_battery_is_empty(env_id):
-    env = make(env_id)
+    env = make(env_id, target_accuracy=1.0)
     env.reset(seed=0)
     env.unwrapped.system.state.battery_j[:] = 0.0
     env.unwrapped.system.state.full_battery_j[:] = 1e9

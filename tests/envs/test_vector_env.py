@@ -5,18 +5,22 @@ what is learned to float tolerance.
 """
 
 import copy
+import pickle
 
 import gymnasium as gym
 import numpy as np
 import pytest
+from gymnasium.envs.registration import EnvSpec
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
-from playing import ENV_IDS, make, same
+from playing import CONTINUOUS_IDS, ENV_IDS, MASKED_IDS, PER_DEVICE_IDS, make, open_action, same
 
 from qfl_envs.errors import InvalidValueError, UnknownNameError
 from qfl_envs.vector import FederatedVectorEnv
 
 every_env = pytest.mark.parametrize("env_id", ENV_IDS)
 every_mode = pytest.mark.parametrize("mode", AutoresetMode, ids=lambda mode: mode.value)
+every_size = pytest.mark.parametrize("num_envs", [1, 3, 64])
+every_preset = pytest.mark.parametrize("preset", ["tiny", "small"])
 NUM_ENVS = 3
 LEARNED = {
     "accuracy",
@@ -27,17 +31,19 @@ LEARNED = {
     "worst_accuracy",
     "jain",
     "progress",
+    "efficiency",
+    "fairness",
     "reward",
 }
 
 
-def make_pair(env_id, mode, max_episode_steps=None, **arguments):
-    """The native vector environment, and scalar ones in Gymnasium's own."""
+def make_pair(env_id, mode, max_episode_steps=None, num_envs=NUM_ENVS, rows=None, **arguments):
+    """The native vector environment, and scalar ones, one for each of some rows, in Gymnasium's own."""
     arguments = {"scenario": "tiny", "max_rounds": 5, **arguments}
     limit = {} if max_episode_steps is None else {"max_episode_steps": max_episode_steps}
-    native = gym.make_vec(env_id, num_envs=NUM_ENVS, autoreset_mode=mode, **arguments, **limit)
-    reference = SyncVectorEnv([lambda: make(env_id, **arguments, **limit)] * NUM_ENVS, autoreset_mode=mode)
-    return native, reference
+    native = gym.make_vec(env_id, num_envs=num_envs, autoreset_mode=mode, **arguments, **limit)
+    makers = [lambda: make(env_id, **arguments, **limit)] * (num_envs if rows is None else len(rows))
+    return native, SyncVectorEnv(makers, autoreset_mode=mode)
 
 
 def actions_of(env, count, seed=0):
@@ -54,6 +60,31 @@ def play_both(native, reference, mode, count=12, seed=5):
         ended = steps[0][2] | steps[0][3]
         if mode is AutoresetMode.DISABLED and ended.any():
             yield tuple(env.reset(options={"reset_mask": ended.copy()}) for env in (native, reference))
+
+
+def of_rows(value, rows):
+    """What some rows have of what a vector environment returned."""
+    if not isinstance(value, dict):
+        return value[rows]
+    return {
+        name: of_rows(entry, rows)
+        for name, entry in value.items()
+        if value.get(f"_{name.removeprefix('_')}", np.ones(rows.max() + 1, dtype=bool))[rows].any()
+    }
+
+
+def play_rows(native, reference, mode, rows, count, seed=5):
+    """What some rows of the native one and the scalar ones return to each reset and step, and both masks if any."""
+    yield native.reset(seed=seed), reference.reset(seed=[seed + row for row in rows.tolist()])
+    rng = np.random.default_rng(seed)
+    for _ in range(count):
+        action = open_action(native, rng)
+        step = native.step(action)
+        yield step, reference.step(action[rows])
+        ended = step[2] | step[3]
+        if mode is AutoresetMode.DISABLED and ended.any():
+            ended_rows = {"reset_mask": ended[rows]}
+            yield native.reset(options={"reset_mask": ended.copy()}), reference.reset(options=ended_rows)
 
 
 def assert_equal(one, other, name=""):
@@ -105,10 +136,109 @@ def test_every_reset_and_step_equals_that_of_scalar_environments(env_id, mode):
 
 @every_env
 @every_mode
+@every_preset
+@pytest.mark.parametrize(
+    ("num_envs", "model", "count"),
+    [(1, "qnn", 4), (3, "qnn", 4), (1, "surrogate", 8), (3, "surrogate", 8), (64, "surrogate", 8)],
+    ids=lambda value: str(value),
+)
+def test_any_number_of_rows_equals_scalar_environments(env_id, mode, preset, num_envs, model, count):
+    rows = np.unique([0, num_envs // 2, num_envs - 1])
+    arguments = {"scenario": preset, "max_rounds": 3, "target_accuracy": 1.0, "learning": {"model": model}}
+    native, reference = make_pair(env_id, mode, num_envs=num_envs, rows=rows, **arguments)
+    for returned, expected in play_rows(native, reference, mode, rows, count):
+        assert_steps_equal(tuple(of_rows(value, rows) for value in returned), expected)
+
+
+@pytest.mark.parametrize("env_id", MASKED_IDS)
+@every_mode
 def test_masks_belong_to_the_state_that_the_last_observation_shows(env_id, mode):
     native, reference = make_pair(env_id, mode, learning={"model": "none"}, radio={"link_drop": 0.3})
     for _ in play_both(native, reference, mode):
         assert same(list(native.action_masks()), list(reference.call("action_masks")))
+
+
+@pytest.mark.parametrize("env_id", MASKED_IDS)
+@every_mode
+@every_preset
+@every_size
+def test_masks_of_any_number_of_rows_are_those_of_scalar_environments(env_id, mode, preset, num_envs):
+    rows = np.unique([0, num_envs // 2, num_envs - 1])
+    arguments = {"scenario": preset, "max_rounds": 3, "learning": {"model": "none"}, "radio": {"link_drop": 0.3}}
+    native, reference = make_pair(env_id, mode, num_envs=num_envs, rows=rows, **arguments)
+    for _ in play_rows(native, reference, mode, rows, count=5):
+        assert same(list(native.action_masks()[rows]), list(reference.call("action_masks")))
+
+
+@pytest.mark.parametrize("env_id", CONTINUOUS_IDS)
+def test_a_continuous_action_has_no_masks_and_asking_for_them_says_so(env_id):
+    native, _ = make_pair(env_id, AutoresetMode.NEXT_STEP, learning={"model": "none"})
+    native.reset(seed=0)
+    with pytest.raises(InvalidValueError, match="action masks is 'Box.*allowed: a discrete action space"):
+        native.action_masks()
+    with pytest.raises(AttributeError, match="action_masks"):
+        native.call("action_masks")
+
+
+@pytest.mark.parametrize(
+    ("env_id", "learning"),
+    [(env_id, {}) for env_id in MASKED_IDS]
+    + [(env_id, {"aggregation": "buffered", "buffer_size": 2}) for env_id in PER_DEVICE_IDS],
+    ids=lambda value: value if isinstance(value, str) else value.get("aggregation", "deadline"),
+)
+def test_4096_rounds_of_random_open_actions_are_never_repaired(env_id, learning):
+    arguments = {"learning": {"model": "surrogate", **learning}, "radio": {"link_drop": 0.5, "link_recover": 0.3}}
+    native, _ = make_pair(env_id, AutoresetMode.DISABLED, num_envs=64, max_rounds=40, **arguments)
+    native.reset(seed=0)
+    rng, closed = np.random.default_rng(0), 0
+    for _ in range(4096 // 64):
+        closed += (~native.action_masks()).sum()
+        _, _, terminated, truncated, infos = native.step(open_action(native, rng))
+        assert not infos["repaired"].any()
+        if (terminated | truncated).any():
+            native.reset(options={"reset_mask": terminated | truncated})
+    assert closed > 0
+
+
+@every_env
+@every_size
+def test_the_same_seed_gives_the_same_rows(env_id, num_envs):
+    played = []
+    for _ in range(2):
+        native, _ = make_pair(env_id, AutoresetMode.SAME_STEP, num_envs=num_envs, learning={"model": "surrogate"})
+        played.append([native.reset(seed=3), *map(native.step, actions_of(native, 7))])
+    for one, other in zip(*played, strict=True):
+        assert_steps_equal(one, other)
+
+
+@every_env
+@every_size
+def test_another_seed_gives_other_rows(env_id, num_envs):
+    native, _ = make_pair(env_id, AutoresetMode.SAME_STEP, num_envs=num_envs, learning={"model": "surrogate"})
+    one, other = (native.reset(seed=seed)[0]["gain"] for seed in (3, 3 + num_envs))
+    assert {row.tobytes() for row in one}.isdisjoint({row.tobytes() for row in other})
+
+
+@every_env
+def test_a_vector_environment_made_again_from_the_json_of_its_spec_plays_the_same(env_id):
+    native, _ = make_pair(env_id, "SameStep", learning={"model": "none"}, num_devices=5)
+    again = gym.make_vec(EnvSpec.from_json(native.spec.to_json()), num_envs=NUM_ENVS)
+    for env in (native, again):
+        env.reset(seed=1)
+    for action in actions_of(native, 7):
+        assert_steps_equal(native.step(action), again.step(action))
+
+
+@every_env
+def test_nothing_but_a_reset_of_all_rows_can_come_first(env_id):
+    native, _ = make_pair(env_id, AutoresetMode.DISABLED, learning={"model": "none"})
+    for too_early in (
+        lambda: native.step(actions_of(native, 1)[0]),
+        native.action_masks,
+        lambda: native.reset(seed=0, options={"reset_mask": np.array([True, False, True])}),
+    ):
+        with pytest.raises(gym.error.ResetNeeded, match="reset"):
+            too_early()
 
 
 @every_env
@@ -239,7 +369,8 @@ def test_get_attr_and_call_answer_for_every_row(env_id):
     for _ in play_both(native, reference, AutoresetMode.NEXT_STEP, count=7):
         assert native.get_attr("instance") == reference.get_attr("instance")
     assert native.get_attr("split") == ("val",) * NUM_ENVS
-    assert same(list(native.call("action_masks")), list(reference.call("action_masks")))
+    if env_id in MASKED_IDS:
+        assert same(list(native.call("action_masks")), list(reference.call("action_masks")))
 
 
 @every_env
@@ -254,13 +385,14 @@ def test_what_a_step_returned_is_not_overwritten_by_the_next(env_id):
 
 
 @every_env
-def test_a_copy_in_the_middle_of_an_episode_has_the_same_future(env_id):
+@pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda env: pickle.loads(pickle.dumps(env))])
+def test_a_copy_in_the_middle_of_an_episode_has_the_same_future(env_id, duplicate):
     native, _ = make_pair(env_id, AutoresetMode.SAME_STEP)
     native.reset(seed=0)
     actions = actions_of(native, 9)
     for action in actions[:3]:
         native.step(action)
-    twin = copy.deepcopy(native)
+    twin = duplicate(native)
     for action in actions[3:]:
         assert_steps_equal(native.step(action), twin.step(action))
 

@@ -92,7 +92,9 @@ class Learner:
         """Random parameters, or those of central training, which are the same in every episode."""
         if self.learning.warm_start_steps == 0:
             return self.model.initial(uniform)
-        return np.tile(_warm_start(self.scenario), (len(uniform), 1))
+        # nothing else of the scenario matters, so scenarios that differ in it share the training
+        trained = _warm_start(Scenario(learning=self.learning, quantum=self.scenario.quantum))
+        return np.tile(trained, (len(uniform), 1))
 
     def train(self, state: SystemState, work: LocalWork) -> LocalResult:
         """Local training of all who should, from the global models that they hold."""
