@@ -56,8 +56,8 @@ SURROGATE_INTRODUCTION = """\
 `learning={"model": "surrogate"}` replaces the quantum learner by a convergence model: softmax regression on the centres
 of three clusters of each class, in the features that the learner sees. Who delivered, how many local steps, which
 labels, how stale: all of it enters as in the real system, through the same server rules. Payloads, circuits, times and
-energies are those of the quantum learner. It was calibrated under server Adam, the default; under a rule that adds plain
-updates (FedAvg, FedAsync, q-FedAvg, FedNova, SCAFFOLD) it learns, but at another speed than the quantum learner.
+energies are those of the quantum learner. It was calibrated under server Adam, the default; under a rule that adds
+plain updates (FedAvg, FedAsync, q-FedAvg, FedNova, SCAFFOLD) it learns, but at another speed than the quantum learner.
 
 Six numbers make it resemble the quantum learner. `qfl calibrate` fits them to rounds of the real one, which were
 recorded with participants chosen in many ways (`--record` plays them anew) and are shipped in `train/calibration`. Two

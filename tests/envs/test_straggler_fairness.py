@@ -97,7 +97,12 @@ def test_an_episode_can_be_played_to_its_end(aggregation):
 
 @every_aggregation
 def test_the_model_learns(aggregation):
-    env = begin(aggregation, target_accuracy=1.0, fleet={"battery_j": [1e4, 1e4]}, learning={"model": "logistic", "local_rate": 0.5})
+    env = begin(
+        aggregation,
+        target_accuracy=1.0,
+        fleet={"battery_j": [1e4, 1e4]},
+        learning={"model": "logistic", "local_rate": 0.5},
+    )
     start = env.unwrapped.system.state.accuracy[0]
     infos = [step[4] for _, step in open_episode(env)]
     assert infos[-1]["best_accuracy"] > start + 0.1

@@ -89,19 +89,23 @@ def test_the_number_of_threads_is_left_alone():
 
 
 def test_every_registered_environment_is_measured():
-    rows = environments.measure(presets=("tiny",), num_envs=2, rounds=3)
-    names = {"steps_per_second", "steps_per_second_scalar", "ratio_vector"}
-    assert [row["env_id"] for row in rows] == [spec.id for spec in gym.registry.values() if spec.namespace == "qfl"]
-    for row in rows:
-        assert set(row) == {"env_id", "preset", "num_envs", *names}
-        assert (row["preset"], row["num_envs"]) == ("tiny", 2)
-        assert positive(row, names)
-        assert row["ratio_vector"] == row["steps_per_second"] / row["steps_per_second_scalar"]
+    rows = environments.measure(presets=("tiny",), num_envs=2, rounds=3, fast_rows=4)
+    ids = [spec.id for spec in gym.registry.values() if spec.namespace == "qfl"]
+    assert [row["env_id"] for row in rows] == ids * 2
+    real, fast = rows[: len(ids)], rows[len(ids) :]
+    for row in real:
+        assert (row["preset"], row["learning"], row["num_envs"]) == ("tiny", "qnn", 2)
+        assert positive(row, {"steps_per_second", "ratio_scalar"})
+        assert row["ratio_sync"] is row["ratio_bridge"] is None
+    for row in fast:
+        assert (row["preset"], row["learning"], row["num_envs"]) == ("small", "surrogate", 4)
+        assert positive(row, {"steps_per_second", "ratio_scalar", "ratio_sync", "ratio_bridge"})
 
 
 def test_a_large_fleet_is_measured_with_fewer_rows(monkeypatch):
     monkeypatch.setattr(environments, "MOST_DEVICES", 20)
-    assert {row["num_envs"] for row in environments.measure(presets=("tiny",), num_envs=16, rounds=1)} == {3}
+    rows = environments.measure(presets=("tiny",), num_envs=16, rounds=1, fast_rows=1)
+    assert {row["num_envs"] for row in rows if row["learning"] == "qnn"} == {3}
 
 
 def test_random_actions_are_open_ones_and_all_of_them():

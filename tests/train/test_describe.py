@@ -89,7 +89,7 @@ def test_unknown_policies_are_named():
 
 
 def test_the_small_scenario_is_worth_scheduling():
-    small = calibrate("small", {**QUICK, "max_rounds": 25}, 2, ("round-robin", "everyone"))
+    small = calibrate("small", {**QUICK, "max_rounds": 25}, 4, ("round-robin", "everyone"))
     assert 0.1 < small.compute_per_upload < 10
     assert small.compute_spread.extremes > 5
     assert small.upload_spread.extremes > 5

@@ -13,6 +13,8 @@ from train.leaderboard import Matrix
 
 ENV_IDS = ("qfl/Allocation-v0", "qfl/Scheduling-v0")
 QUICK = [sys.executable, "-m", "train", "leaderboard", "--quick", "--preset", "tiny", "--seeds", "5"]
+for env_id in ENV_IDS:
+    QUICK += ["--env", env_id]
 
 
 def results_of(folder):
