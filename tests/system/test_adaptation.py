@@ -72,6 +72,15 @@ def test_a_round_of_the_head_leaves_the_control_variates_of_the_circuit_as_they_
         assert old_circuit.any() and (circuit == old_circuit).all() and (head != old_head).any()
 
 
+@pytest.mark.parametrize("kind", Adaptation, ids=lambda kind: kind.name)
+def test_devices_train_their_circuits_in_all_rounds_but_those_of_the_head(begin, kind):
+    system = adapting(begin, QUANTUM)
+    seen = by_hand.watch(system)
+    system.step(decision(kind))
+    circuit, head = parts(system.learner.train(*seen[0]).updates.change)
+    assert circuit.any(-1).tolist() == [kind != HEAD] * 6 and head.any(-1).all()
+
+
 def test_a_round_of_the_head_trains_the_head(begin):
     before, after = after_a_round_of_the_head(begin)
     assert (parts(after.parameters)[1] != parts(before.parameters)[1]).any()

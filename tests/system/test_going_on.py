@@ -21,7 +21,7 @@ SECONDS = np.array([1.0, 2.0, 3.0, 5.0, 8.0, 13.0])
 ASYNCHRONOUS = {"aggregation": "asynchronous", "server_rule": "fedasync"}
 BUFFERED = {"aggregation": "buffered", "server_rule": "fedavg", "buffer_size": 2}
 SILENT = {"model": "none"}
-modest = settings(deadline=None, max_examples=40, derandomize=True)
+modest = settings(deadline=None, max_examples=25, derandomize=True)
 both = pytest.mark.parametrize("learning", [ASYNCHRONOUS, BUFFERED], ids=["asynchronous", "buffered"])
 soon = {"abs": 0.05}
 

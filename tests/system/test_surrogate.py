@@ -281,6 +281,25 @@ def test_reoptimisation_finds_the_rate_whose_mean_update_has_the_least_loss(cali
     np.testing.assert_allclose(result.updates.change, factor * ordinary, rtol=1e-5)
 
 
+def test_reoptimisation_looks_at_the_data_of_those_who_train_alone(calibrated):
+    # the larger the step for the only label that trains, the better for it and the worse for all others
+    system = calibrated({"local_rate": 3.0, "partition": "one_label"}, adapts=True)
+    trains = np.arange(6)[None] == 2
+    result = system.learner.train(system.state, asked(system, kind=Adaptation.REOPTIMISE, trains=trains))
+    assert CANDIDATES[result.chosen[0]].rate_factor == 2.0
+
+
+@pytest.mark.parametrize("moves", MOVES)
+def test_some_systems_are_measured_as_they_are_among_all(calibrated, moves):
+    scenario = {"drift": {**DRIFT, "moves": moves, "swapped_labels": 10}}
+    system = calibrated({"partition": "dirichlet"}, seeds=(0, 1, 2), scenario=scenario)
+    drifted, some = np.random.default_rng(0).random((3, 6)), np.array([0, 2])
+    every = system.learner.evaluate(system.state, np.arange(3), drifted)
+    measured = system.learner.evaluate(system.state, some, drifted[some])
+    for name, value in vars(every).items():
+        np.testing.assert_allclose(getattr(measured, name), value[some], err_msg=name)
+
+
 # drift
 
 
@@ -441,7 +460,8 @@ def test_a_warm_start_is_the_same_in_every_episode(begin, model):
 
 
 @pytest.mark.parametrize("model", ["surrogate", "logistic"])
-def test_a_warm_start_knows_more_than_an_untrained_model(begin, model):
+def test_a_warm_start_knows_more_than_an_untrained_model(begin, monkeypatch, model):
+    monkeypatch.setattr(module, "shipped_calibration", lambda scenario: PLAIN)
     warm, cold = (begin(reliable({"model": model, "warm_start_steps": steps})) for steps in (50, 0))
     assert warm.state.accuracy.item() > cold.state.accuracy.item() + 0.2
 
