@@ -3,6 +3,8 @@ VENV := .venv
 INSTALLED := $(VENV)/.installed
 RLLIB := .venv-rllib
 RLLIB_INSTALLED := $(RLLIB)/.installed
+CONFORMITY := $(addprefix tests/envs/,test_registry.py test_vector_env.py test_pettingzoo_checks.py test_video.py) \
+	tests/train/test_sb3_bridge.py
 MOBILE_ENV := .venv-mobile-env
 MOBILE_ENV_INSTALLED := $(MOBILE_ENV)/.installed
 
@@ -20,7 +22,7 @@ test: $(INSTALLED)
 # RLlib, and what the environments promise on its older Gymnasium
 test-rllib: $(RLLIB_INSTALLED)
 	$(RLLIB)/bin/pytest -q tests/rllib
-	$(RLLIB)/bin/pytest -q -n 2 tests/envs tests/train/test_sb3_bridge.py
+	$(RLLIB)/bin/pytest -q -n 2 $(CONFORMITY)
 
 benchmark-mobile-env: $(INSTALLED) $(MOBILE_ENV_INSTALLED)
 	$(VENV)/bin/qfl benchmark mobile-env
