@@ -249,7 +249,8 @@ def checked_action(space: gym.Space[Any], action: Any, shown: Callable[[Any], st
     except ValueError as error:  # rows of different lengths
         raise InvalidValueError("action", shown(action), str(space)) from error
     kinds = "biuf"
-    if isinstance(space, spaces.Box):
+    # many rows of a MultiDiscrete are a Box of whole numbers, which no fraction is rounded to
+    if isinstance(space, spaces.Box) and space.dtype.kind == "f":
         kinds = "iuf"
         array = array.astype(space.dtype) if array.dtype.kind in kinds else array
     inside = array.dtype.kind in kinds and space.contains(array[()] if isinstance(space, spaces.Discrete) else array)

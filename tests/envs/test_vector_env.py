@@ -449,3 +449,11 @@ def test_actions_outside_the_space_are_refused(env_id, wrong):
     native.reset(seed=0)
     with pytest.raises(InvalidValueError, match="action is"):
         native.step(wrong(native.action_space.shape))
+
+
+@pytest.mark.parametrize("env_id", MASKED_IDS)
+def test_a_fraction_is_not_rounded_to_a_choice(env_id):
+    native, _ = make_pair(env_id, AutoresetMode.NEXT_STEP, learning={"model": "none"})
+    native.reset(seed=0)
+    with pytest.raises(InvalidValueError, match="action is"):
+        native.step(np.full(native.action_space.shape, 0.5))
