@@ -287,7 +287,7 @@ class _Recorder(gym.Wrapper[Any, Any, Any, Any]):
     def _before(system: FederatedSystem) -> dict[str, np.ndarray]:
         """State of the devices (N) at the moment of the decision."""
         scenario, state = system.scenario, system.state
-        compute_s = wait_seconds(scenario) + scenario.learning.local_steps * system.step_seconds()
+        compute_s = wait_seconds(scenario) + scenario.learning.local_steps * system.offer().step_s
         rates = alone_rate_bps(scenario.radio, state.gain, system.serving_cell())
         return {
             "compute_s": compute_s[0],

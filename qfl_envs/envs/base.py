@@ -263,9 +263,9 @@ def row_of(batch: Mapping[str, Any], row: int = 0) -> dict[str, Any]:
     """One row of a batch of infos: numbers as Python's own, arrays as copies; without Gymnasium's ``_name`` masks."""
     of_row: dict[str, Any] = {}
     for name, value in batch.items():
-        if name.startswith("_"):
+        if name[0] == "_":
             continue
-        if isinstance(value, Mapping):
+        if isinstance(value, dict):
             of_row[name] = row_of(value, row)
         elif value.ndim == 1:
             of_row[name] = value[row].item()

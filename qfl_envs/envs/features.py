@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,6 +13,7 @@ from gymnasium import spaces
 
 from qfl_envs.scenario import DATASETS, Scenario
 from qfl_envs.system import devices
+from qfl_envs.system.compiled import compiled
 from qfl_envs.system.learning.partition import capacity
 
 GAIN_DB = (-160.0, -60.0)
@@ -66,38 +68,48 @@ class Feature:
 
 
 class Encoder:
-    """Encodes several features at once: the same as each by itself, in a few operations on all of them."""
+    """Encodes several features at once: the same as each by itself, in one pass over all of them."""
 
     def __init__(self, features: Mapping[str, Feature]) -> None:
-        """Lay the features out in one row, those of a scale side by side."""
-        scales = ("linear", "log", "db", "log1p")
-        ordered = sorted(features.values(), key=lambda feature: scales.index(feature.scale))
-        ends = np.cumsum([feature.size for feature in ordered])
-        self._slices = {
-            feature.name: slice(int(end) - feature.size, int(end)) for feature, end in zip(ordered, ends, strict=True)
-        }
+        """Note the bounds and scales of all features."""
         self._names = list(features)
-        kinds = np.repeat([feature.scale for feature in ordered], [feature.size for feature in ordered])
-        self._log = slice(int((kinds == "linear").sum()), int((kinds != "log1p").sum()))
-        self._log1p = slice(self._log.stop, None)
-        self._low, self._high, self._warped_low, self._factor = (
-            np.repeat([feature.bounds[number] for feature in ordered], [feature.size for feature in ordered])
-            for number in range(4)
-        )
+        self._sizes = np.array([feature.size for feature in features.values()])
+        self._bounds = np.array([feature.bounds for feature in features.values()])
+        self._warps = np.array([WARPS[feature.scale] for feature in features.values()])
 
     def encode(self, values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Values (E, size) in physical units -> float32 in [-1, 1], by name."""
-        block = np.empty((len(values[self._names[0]]), len(self._low)))
-        for name, where in self._slices.items():
-            block[:, where] = values[name]
-        np.maximum(block, self._low, out=block)
-        np.minimum(block, self._high, out=block)
-        np.log(block[:, self._log], out=block[:, self._log])
-        np.log1p(block[:, self._log1p], out=block[:, self._log1p])
-        block -= self._warped_low
-        block *= self._factor
-        block -= 1.0
-        return {name: block[:, self._slices[name]].astype(np.float32) for name in self._names}
+        rows = len(values[self._names[0]])
+        # one feature of all rows after the other
+        physical = np.concatenate([values[name].ravel() for name in self._names], dtype=float, casting="unsafe")
+        scaled = _encode(physical, self._sizes * rows, self._bounds, self._warps)
+        encoded, begin = {}, 0
+        for name, size in zip(self._names, self._sizes.tolist(), strict=True):
+            encoded[name] = scaled[begin : begin + rows * size].reshape(rows, size)
+            begin += rows * size
+        return encoded
+
+
+WARPS = {"linear": 0, "log": 1, "db": 1, "log1p": 2}
+"""What happens to values of each scale before they are mapped to [-1, 1]: nothing, log, log(1 + value)."""
+
+
+@compiled
+def _encode(physical: np.ndarray, lengths: np.ndarray, bounds: np.ndarray, warps: np.ndarray) -> np.ndarray:
+    """Values of all features, one feature after the other: lengths (F), bounds (F, 4) and warps (F) of each."""
+    scaled = np.empty(len(physical), dtype=np.float32)
+    begin = 0
+    for feature in range(len(lengths)):
+        low, high, warped_low, factor = bounds[feature]
+        for i in range(begin, begin + lengths[feature]):
+            value = min(max(physical[i], low), high)
+            if warps[feature] == 1:
+                value = math.log(value)
+            elif warps[feature] == 2:
+                value = math.log1p(value)
+            scaled[i] = (value - warped_low) * factor - 1.0
+        begin += lengths[feature]
+    return scaled
 
 
 def common_features(scenario: Scenario, gains: int) -> dict[str, Feature]:

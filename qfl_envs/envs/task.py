@@ -137,10 +137,11 @@ class Task:
         state = system.state
         gain = state.gain if self.gain_per_subchannel else state.mean_gain
         systems = len(gain)
+        offer = system.offer()
         values = self.more_values(system) | {
             "gain": gain.reshape(systems, -1),
-            "step_s": system.step_seconds(),
-            "cpu_hz": system.cpu_hz(),
+            "step_s": offer.step_s,
+            "cpu_hz": offer.cpu_hz,
             "battery_j": state.battery_j,
             "available": system.available(),
             "num_samples": state.num_samples,
@@ -202,7 +203,9 @@ class Task:
         if self.vector_reward:
             reward = np.stack(list(terms.values()), axis=-1)
         else:
-            reward = sum((self.weights[name] * term for name, term in terms.items()), np.zeros(len(reached)))
+            reward = np.zeros(len(reached))
+            for name, term in terms.items():
+                reward += self.weights[name] * term
         return Outcome(terms, reward, terminated, truncated)
 
     def info(self, system: FederatedSystem, report: RoundReport, outcome: Outcome) -> dict[str, Any]:

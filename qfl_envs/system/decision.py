@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from qfl_envs.system.compiled import compiled, ready
+
 
 @dataclass(frozen=True)
 class Decision:
@@ -36,6 +38,53 @@ class Decision:
     adaptation: np.ndarray | None = None
 
 
+@compiled
+def repair(
+    wanted: np.ndarray,
+    able: np.ndarray,
+    wanted_hz: np.ndarray,
+    free_hz: np.ndarray,
+    power_dbm: np.ndarray,
+    least_dbm: float,
+    most_dbm: float,
+    steps: np.ndarray,
+    most_steps: int,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What of a decision can be done.
+
+    Args:
+        wanted: (E, N) bool, who should take part.
+        able: (E, N) bool, who can.
+        wanted_hz: (E, N) clock.
+        free_hz: (E, N) clock that other work leaves.
+        power_dbm: (E, N).
+        least_dbm: Least power.
+        most_dbm: Most power.
+        steps: (E, N) local steps.
+        most_steps: Most local steps.
+
+    Returns:
+        Who takes part and whose part was changed (2, E, N); clock and power (2, E, N); local steps (E, N), 0 of those
+        who take no part.
+    """
+    systems, devices = wanted.shape
+    flags, numbers = np.zeros((2, systems, devices), dtype=np.bool_), np.empty((2, systems, devices))
+    participate, repaired = flags[0], flags[1]
+    cpu_hz, possible_dbm = numbers[0], numbers[1]
+    possible_steps = np.zeros((systems, devices), dtype=np.int64)
+    for e in range(systems):
+        for n in range(devices):
+            participate[e, n] = wanted[e, n] and able[e, n]
+            cpu_hz[e, n] = min(wanted_hz[e, n], free_hz[e, n])
+            possible_dbm[e, n] = min(max(power_dbm[e, n], least_dbm), most_dbm)
+            changed = not able[e, n] or wanted_hz[e, n] > free_hz[e, n] or power_dbm[e, n] != possible_dbm[e, n]
+            if participate[e, n]:
+                possible_steps[e, n] = min(max(steps[e, n], 1), most_steps)
+                changed = changed or steps[e, n] != possible_steps[e, n]
+            repaired[e, n] = wanted[e, n] and changed
+    return flags, numbers, possible_steps
+
+
 def deal_subchannels(participate: np.ndarray, serving: np.ndarray, gain: np.ndarray) -> np.ndarray:
     """Default rule for sub-channels: each cell deals its participants out in snake order of their mean gain.
 
@@ -55,17 +104,21 @@ def deal_in_order(
     participate: np.ndarray, serving: np.ndarray, own_gain: np.ndarray, cells: int, subchannels: int
 ) -> np.ndarray:
     """The same from the mean gain (E, N) of each device to its own cell."""
+    return _deal(ready(participate, np.bool_), ready(serving, np.int64), ready(own_gain), cells, subchannels)
+
+
+@compiled
+def _deal(
+    participate: np.ndarray, serving: np.ndarray, own_gain: np.ndarray, cells: int, subchannels: int
+) -> np.ndarray:
     systems, devices = participate.shape
-    rows = np.arange(systems)[:, None]
-    # who does not participate comes last
-    group = np.where(participate, serving, cells)
-    order = np.lexsort((-own_gain, group), axis=-1)
-    rank = np.empty((systems, devices), dtype=np.int64)
-    rank[rows, order] = np.arange(devices)
-    if cells > 1:
-        sizes = np.bincount((rows * (cells + 1) + group).ravel(), minlength=systems * (cells + 1))
-        sizes = sizes.reshape(systems, cells + 1)
-        rank -= (sizes.cumsum(-1) - sizes)[rows, group]
-    lap, position = np.divmod(rank, subchannels)
-    dealt = np.where(lap % 2 == 0, position, subchannels - 1 - position)
-    return np.where(participate, dealt, 0)
+    dealt = np.zeros((systems, devices), dtype=np.int64)
+    rank = np.empty(cells, dtype=np.int64)
+    for e in range(systems):
+        rank[:] = 0
+        for n in np.argsort(-own_gain[e], kind="mergesort"):  # stable: of equals, the first device comes first
+            if participate[e, n]:
+                lap, position = divmod(rank[serving[e, n]], subchannels)
+                dealt[e, n] = position if lap % 2 == 0 else subchannels - 1 - position
+                rank[serving[e, n]] += 1
+    return dealt

@@ -7,11 +7,13 @@ and kappa cycles f^2 joules. A quantum processor takes circuits x shots x second
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
 from qfl_envs.quantum.circuits import Circuit
 from qfl_envs.scenario import Fleet, Scenario
+from qfl_envs.system.compiled import compiled, ready
 
 
 def draw_per_device(bounds: tuple[float, float], uniform: np.ndarray, spread: float = 1.0) -> np.ndarray:
@@ -22,21 +24,72 @@ def draw_per_device(bounds: tuple[float, float], uniform: np.ndarray, spread: fl
     return low * (high / low) ** (0.5 + spread * (uniform - 0.5))
 
 
-def load(fleet: Fleet, normal: np.ndarray) -> np.ndarray:
-    """Share of the processors taken by other work, from 0 to 0.9: mean + std x, clipped."""
-    return np.clip(fleet.load_mean + fleet.load_std * normal, 0.0, 0.9)
-
-
 def next_load_normal(fleet: Fleet, current: np.ndarray, normal: np.ndarray) -> np.ndarray:
     """The AR(1) process behind the load, one round later."""
     memory = fleet.load_memory
     return memory * current + np.sqrt(1 - memory**2) * normal
 
 
+@dataclass(frozen=True)
+class Offer:
+    """What devices have for training this round, (E, N) each.
+
+    Attributes:
+        load_share: Share of the processors that other work takes.
+        cpu_hz: Clock that is left.
+        step_s: Seconds of one local step.
+    """
+
+    load_share: np.ndarray
+    cpu_hz: np.ndarray
+    step_s: np.ndarray
+
+
+def offer(scenario: Scenario, load_normal: np.ndarray, max_cpu_hz: np.ndarray, shot_s: np.ndarray) -> Offer:
+    """What devices have for training, from the AR(1) process (E, N) behind their load.
+
+    Args:
+        scenario: Load, and cost of a step.
+        load_normal: (E, N) standard normal; the share is mean + std x, clipped to 0 ... 0.9.
+        max_cpu_hz: (E, N) fastest clock.
+        shot_s: (E, N) seconds per shot of the idle quantum processor.
+    """
+    fleet = scenario.fleet
+    cycles = scenario.learning.batch_size * fleet.cycles_per_sample
+    shots = shots_per_step(scenario)
+    return Offer(*_offer(load_normal, max_cpu_hz, shot_s, fleet.load_mean, fleet.load_std, cycles, shots))
+
+
+@compiled
+def _offer(
+    load_normal: np.ndarray,
+    max_cpu_hz: np.ndarray,
+    shot_s: np.ndarray,
+    load_mean: float,
+    load_std: float,
+    cycles: float,
+    shots: float,
+) -> np.ndarray:
+    """The attributes of :class:`Offer`, (3, E, N)."""
+    systems, devices = load_normal.shape
+    offered = np.empty((3, systems, devices))
+    for e in range(systems):
+        for n in range(devices):
+            share = min(max(load_mean + load_std * load_normal[e, n], 0.0), 0.9)
+            hz = max_cpu_hz[e, n] * (1.0 - share)
+            offered[0, e, n] = share
+            offered[1, e, n] = hz
+            offered[2, e, n] = cycles / hz + shots * shot_s[e, n] / (1.0 - share)
+    return offered
+
+
 def circuit_of(scenario: Scenario) -> Circuit:
     """The circuit that the scenario's quantum learners run."""
     quantum = scenario.quantum
-    return Circuit(quantum.num_qubits, quantum.num_layers, quantum.encoder, quantum.entangler)  # type: ignore[arg-type]
+    return _circuit(quantum.num_qubits, quantum.num_layers, quantum.encoder, quantum.entangler)
+
+
+_circuit = lru_cache(Circuit)
 
 
 def shots_per_step(scenario: Scenario, head_only: bool = False) -> float:
@@ -102,9 +155,42 @@ def compute_work(
         Arrays (E, N).
     """
     fleet = scenario.fleet
-    shots = shots_per_step(scenario) if step_shots is None else step_shots
-    wait_s = np.where(local_steps > 0, wait_seconds(scenario), 0.0)
-    cycles = local_steps * (scenario.learning.batch_size * fleet.cycles_per_sample)
-    circuits_s = local_steps * shots * shot_s
-    seconds = wait_s + cycles / cpu_hz + circuits_s / (1 - load_share)
-    return Work(seconds, fleet.capacitance * cycles * cpu_hz**2 + fleet.quantum_w * circuits_s)
+    if step_shots is None:
+        step_shots = np.full((len(local_steps), 1), shots_per_step(scenario))
+    return Work(
+        *_work(
+            ready(local_steps, np.int64),
+            ready(cpu_hz),
+            ready(shot_s),
+            ready(load_share),
+            ready(step_shots),
+            wait_seconds(scenario),
+            scenario.learning.batch_size * fleet.cycles_per_sample,
+            fleet.capacitance,
+            fleet.quantum_w,
+        )
+    )
+
+
+@compiled
+def _work(
+    local_steps: np.ndarray,
+    cpu_hz: np.ndarray,
+    shot_s: np.ndarray,
+    load_share: np.ndarray,
+    step_shots: np.ndarray,
+    wait_s: float,
+    step_cycles: float,
+    capacitance: float,
+    quantum_w: float,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Seconds and joules of :func:`compute_work`."""
+    seconds, energy_j = np.zeros(local_steps.shape), np.zeros(local_steps.shape)
+    for e in range(local_steps.shape[0]):
+        for n in range(local_steps.shape[1]):
+            if local_steps[e, n] > 0:
+                cycles = local_steps[e, n] * step_cycles
+                circuits_s = local_steps[e, n] * step_shots[e, 0] * shot_s[e, n]
+                seconds[e, n] = wait_s + cycles / cpu_hz[e, n] + circuits_s / (1.0 - load_share[e, n])
+                energy_j[e, n] = capacitance * cycles * cpu_hz[e, n] ** 2 + quantum_w * circuits_s
+    return seconds, energy_j

@@ -18,9 +18,10 @@ import numpy as np
 from qfl_envs.errors import InvalidValueError
 from qfl_envs.scenario import Scenario
 from qfl_envs.system import devices
-from qfl_envs.system.decision import Decision, deal_in_order
+from qfl_envs.system.compiled import ready
+from qfl_envs.system.decision import Decision, deal_in_order, repair
 from qfl_envs.system.difficulty import Difficulty
-from qfl_envs.system.learning.adaptation import RETRAIN_FACTOR, Adaptation, uploaded_bits, work_factor
+from qfl_envs.system.learning.adaptation import RETRAIN_FACTOR, Adaptation, is_kind, uploaded_bits, work_factor
 from qfl_envs.system.learning.drift import num_worlds, onset_round, severity
 from qfl_envs.system.learning.shapes import NUM_CLASSES, kept_parameters, model_bits, payload_bits
 from qfl_envs.system.learning.work import LocalResult, LocalWork
@@ -29,6 +30,7 @@ from qfl_envs.system.random import RowRandom
 from qfl_envs.system.report import RoundReport, fairness
 from qfl_envs.system.server import Server
 from qfl_envs.system.state import SystemState
+from qfl_envs.system.upload import deliver
 
 if TYPE_CHECKING:
     from qfl_envs.system.learning.work import LocalLearner
@@ -41,7 +43,7 @@ class _Round:
     uniform: dict[str, np.ndarray]
     normal: dict[str, np.ndarray]
     serving: np.ndarray
-    load_share: np.ndarray
+    offer: devices.Offer
     participate: np.ndarray = field(init=False)
     repaired: np.ndarray = field(init=False)
     subchannel: np.ndarray = field(init=False)
@@ -261,21 +263,16 @@ class FederatedSystem:
         """Cell (E, N) that each device is received best in."""
         return channel.serving_cell(self.state.mean_gain)
 
-    def load_share(self) -> np.ndarray:
-        """Share (E, N) of each device's processors that other work takes this round."""
-        return devices.load(self.scenario.fleet, self.state.load_normal)
-
-    def cpu_hz(self) -> np.ndarray:
-        """Clock (E, N) that is left for training."""
-        return self.state.max_cpu_hz * (1 - self.load_share())
-
-    def step_seconds(self) -> np.ndarray:
-        """Seconds (E, N) that one local step would take this round."""
-        return devices.step_seconds(self.scenario, self.cpu_hz(), self.state.shot_s, self.load_share())
+    def offer(self) -> devices.Offer:
+        """What processors of all devices have for training this round."""
+        state = self.state
+        return devices.offer(self.scenario, state.load_normal, state.max_cpu_hz, state.shot_s)
 
     def available(self) -> np.ndarray:
         """(E, N) bool, devices that can take part: of the fleet, linked, free, with charge above the reserve."""
-        return self.state.active & self.state.link_up & (self.state.busy_s == 0.0) & ~self.empty()
+        state = self.state
+        able = state.active & state.link_up & ~self.empty()
+        return able & (state.busy_s == 0.0) if self.scenario.goes_on else able
 
     def drifted(self) -> np.ndarray:
         """Share (E, N) of each device's data that comes from the second distribution this round."""
@@ -312,24 +309,37 @@ class FederatedSystem:
         normal = random.normal(velocity=(n, 2), shadowing=(n, c), scatter=(n, c, k, 2), load=(n,), **of_normal)
         if of_uniform:
             uniform |= random.uniform(**of_uniform)
-        load_share = devices.load(scenario.fleet, state.load_normal)
-        return _Round(uniform, normal, self.serving_cell(), load_share)
+        return _Round(uniform, normal, self.serving_cell(), self.offer())
 
     def _check(self, state: SystemState, decision: Decision, work: _Round) -> None:
         """1. Fill in default rules and repair what cannot be done."""
         scenario, limits = self.scenario, self.scenario.radio
-        able = self.available()
-        wanted = np.asarray(decision.participate, dtype=bool)
-        work.participate = wanted & able
-        systems, n = wanted.shape
+        wanted = ready(decision.participate, np.bool_)
+        systems, n = shape = wanted.shape
         work.drifted = self.drifted()
         work.adaptation = np.zeros(systems, dtype=np.int64) if decision.adaptation is None else decision.adaptation
-        available_hz = state.max_cpu_hz * (1 - work.load_share)
-        wanted_hz = available_hz if decision.cpu_hz is None else decision.cpu_hz
+        free_hz = work.offer.cpu_hz
+        wanted_hz = free_hz if decision.cpu_hz is None else decision.cpu_hz
         if decision.cpu_share is not None:
-            wanted_hz = decision.cpu_share * available_hz
-        work.cpu_hz = np.minimum(wanted_hz, available_hz)
-        work.repaired = wanted & (~able | (wanted_hz > available_hz))
+            wanted_hz = decision.cpu_share * free_hz
+        power_dbm = np.full(shape, limits.max_power_dbm) if decision.power_dbm is None else decision.power_dbm
+        steps = decision.local_steps
+        if steps is None:
+            steps = np.full(shape, scenario.learning.local_steps)
+        if self.adapts:
+            steps = steps * np.where(is_kind(work.adaptation, Adaptation.RETRAIN), RETRAIN_FACTOR, 1)[:, None]
+        flags, numbers, work.local_steps = repair(
+            wanted,
+            self.available(),
+            ready(wanted_hz),
+            free_hz,
+            ready(power_dbm),
+            limits.min_power_dbm,
+            limits.max_power_dbm,
+            ready(steps, np.int64),
+            self.max_local_steps,
+        )
+        (work.participate, work.repaired), (work.cpu_hz, work.power_dbm) = flags, numbers
         work.band_share = decision.band_share
         if decision.subchannel is None:
             own_gain = self._of_own_cell(state.mean_gain, work.serving)
@@ -338,14 +348,6 @@ class FederatedSystem:
         else:
             work.subchannel = np.where(work.participate, decision.subchannel, 0).clip(0, limits.num_subchannels - 1)
             work.repaired |= work.participate & (work.subchannel != decision.subchannel)
-        power_dbm = np.full((systems, n), limits.max_power_dbm) if decision.power_dbm is None else decision.power_dbm
-        work.power_dbm = np.minimum(np.maximum(power_dbm, limits.min_power_dbm), limits.max_power_dbm)
-        work.repaired |= wanted & (power_dbm != work.power_dbm)
-        steps = scenario.learning.local_steps if decision.local_steps is None else decision.local_steps
-        if self.adapts:
-            steps = steps * np.where(work.adaptation == Adaptation.RETRAIN, RETRAIN_FACTOR, 1)[:, None]
-        work.local_steps = np.where(work.participate, np.minimum(np.maximum(steps, 1), self.max_local_steps), 0)
-        work.repaired |= work.participate & (work.local_steps != steps)
         if decision.time_share is None:
             work.time_share = np.full(systems, limits.access == "time_share")
         else:
@@ -356,10 +358,12 @@ class FederatedSystem:
         steps, step_shots = work.local_steps, None
         if self.adapts:
             every, of_head = (devices.shots_per_step(self.scenario, head_only) for head_only in (False, True))
-            step_shots = np.where(work.adaptation == Adaptation.HEAD, of_head, every)[:, None]
-            repeats = work_factor(work.adaptation) // np.where(work.adaptation == Adaptation.RETRAIN, RETRAIN_FACTOR, 1)
+            step_shots = np.where(is_kind(work.adaptation, Adaptation.HEAD), of_head, every)[:, None]
+            repeats = work_factor(work.adaptation) // np.where(
+                is_kind(work.adaptation, Adaptation.RETRAIN), RETRAIN_FACTOR, 1
+            )
             steps = steps * repeats[:, None]
-        taken = devices.compute_work(self.scenario, steps, work.cpu_hz, state.shot_s, work.load_share, step_shots)
+        taken = devices.compute_work(self.scenario, steps, work.cpu_hz, state.shot_s, work.offer.load_share, step_shots)
         work.compute_s, work.energy_j = taken.seconds, taken.energy_j
 
     def _protect(self, work: _Round) -> None:
@@ -370,43 +374,42 @@ class FederatedSystem:
 
     def _upload(self, state: SystemState, work: _Round) -> None:
         """4. Updates go up: rate, seconds, joules; some are late, some lost, some outlive the battery."""
-        scenario, fleet, part = self.scenario, self.scenario.fleet, work.participate
+        scenario, part = self.scenario, work.participate
         power_w = radio.dbm_to_w(work.power_dbm)
         if work.band_share is None:
             up = radio.uplink(scenario.radio, state.gain, work.serving, part, work.subchannel, power_w, work.time_share)
         else:
             up = radio.band_uplink(scenario.radio, state.gain, work.serving, part, power_w, work.band_share)
         work.rates_bps = up.rate_bps
-        work.payload_bits = np.array(self.payload_bits)
+        work.payload_bits = np.full(part.shape, float(self.payload_bits))
         if self.adapts:
             bits = uploaded_bits(scenario, work.adaptation) + scenario.security.protection_bits
-            work.payload_bits = bits[:, None]
+            work.payload_bits[:] = bits[:, None]
         down_bps = radio.downlink_rate_bps(scenario.radio, state.gain, work.serving)
         before_s = self.model_bits / np.maximum(down_bps, 1e-9) + work.compute_s + work.protect_s
-        finish_s = before_s + work.payload_bits / np.maximum(up.rate_bps, 1e-9)
         limit_s = self._limit_s
-        work.late = part & (finish_s > limit_s)
-        # the deadline cuts short first the upload, then the work before it
-        work.upload_s = np.where(part, np.maximum(np.minimum(finish_s, limit_s) - before_s, 0.0), 0.0)
-        done = np.minimum(limit_s / np.maximum(before_s, 1e-12), 1.0)
-        radio_w = (power_w + fleet.transmit_circuit_w) * up.share
-        needed_j = np.where(part, work.energy_j * done + radio_w * work.upload_s, 0.0)
-        work.depleted = part & (needed_j > state.battery_j)
-        affordable_s = np.maximum(state.battery_j - work.energy_j * done, 0.0) / np.maximum(radio_w, 1e-12)
-        work.upload_s = np.where(work.depleted, np.minimum(work.upload_s, affordable_s), work.upload_s)
-        work.energy_j = np.minimum(needed_j, state.battery_j)
-        error = radio.packet_error(scenario.radio, up.sinr)
-        arrives = part & ~work.late & ~work.depleted
-        work.lost = arrives & (work.uniform["packet"] < error)
-        work.trains = arrives & ~work.lost
-        work.bits_sent = np.where(part, np.minimum(up.rate_bps * work.upload_s, work.payload_bits), 0.0)
+        outcome = deliver(
+            scenario,
+            up,
+            part,
+            power_w,
+            work.payload_bits,
+            before_s,
+            work.energy_j,
+            state.battery_j,
+            limit_s,
+            work.uniform["packet"],
+        )
+        work.late, work.depleted, work.lost = outcome.late, outcome.depleted, outcome.lost
+        work.upload_s, work.energy_j, work.bits_sent = outcome.upload_s, outcome.energy_j, outcome.bits_sent
+        work.trains = outcome.arrives & ~work.lost
         if scenario.goes_on:
-            self._go_on(state, work, np.minimum(finish_s, limit_s))
+            self._go_on(state, work, np.minimum(outcome.finish_s, limit_s))
             return
         work.delivered = work.trains
         # the server hears a packet in error at its end, but waits until the deadline for one that never comes
-        last_s = np.where(arrives, finish_s, 0.0).max(-1)
-        work.round_s = np.where((part & ~arrives).any(-1), limit_s, last_s)
+        last_s = np.where(outcome.arrives, outcome.finish_s, 0.0).max(-1)
+        work.round_s = np.where((part & ~outcome.arrives).any(-1), limit_s, last_s)
         work.round_s = np.where(part.any(-1), work.round_s, scenario.deadline_s)
 
     def _go_on(self, state: SystemState, work: _Round, finish_s: np.ndarray) -> None:
@@ -511,6 +514,8 @@ class FederatedSystem:
         state.mean_gain = state.gain.sum(-1) / limits.num_subchannels
 
     def _drifted(self, state: SystemState, rows: np.ndarray | slice) -> np.ndarray:
+        if self.scenario.drift.kind == "none":
+            return np.zeros(state.onset_round[rows].shape)
         return severity(
             self.scenario.drift, state.round_index[rows], state.onset_round[rows], state.drift_strength[rows]
         )
@@ -549,7 +554,7 @@ class FederatedSystem:
             best_accuracy_gain=state.best_accuracy - work.best_before,
             loss=state.loss.copy(),
             device_loss=state.device_loss.copy(),
-            drifted=work.drifted.mean(-1),
+            drifted=work.drifted.sum(-1) / self.scenario.num_devices,
             fairness=fairness(state.device_accuracy),
             device_accuracy_before=work.device_accuracy_before,
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import accumulate
 
 import numpy as np
@@ -33,13 +34,18 @@ class RowRandom:
         return self._draw("random", shapes)
 
     def _draw(self, method: str, shapes: dict[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
-        rows = len(self.generators)
-        ends = list(accumulate(math.prod(shape) for shape in shapes.values()))
-        block = np.empty((rows, ends[-1]))
+        rows, where = len(self.generators), _slices(tuple(shapes.values()))
+        block = np.empty((rows, where[-1].stop))
         for row, generator in zip(block, self.generators, strict=True):
             getattr(generator, method)(out=row)
-        drawn, begin = {}, 0
-        for (name, shape), end in zip(shapes.items(), ends, strict=True):
-            drawn[name] = block[:, begin:end].reshape(rows, *shape)
-            begin = end
-        return drawn
+        return {
+            name: np.ascontiguousarray(block[:, part]).reshape(rows, *shape)
+            for (name, shape), part in zip(shapes.items(), where, strict=True)
+        }
+
+
+@lru_cache
+def _slices(shapes: tuple[tuple[int, ...], ...]) -> list[slice]:
+    """Where arrays of these shapes lie, one after the other."""
+    ends = list(accumulate(math.prod(shape) for shape in shapes))
+    return [slice(begin, end) for begin, end in zip([0, *ends], ends, strict=False)]

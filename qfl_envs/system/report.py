@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from qfl_envs.system.compiled import compiled, ready
+
 
 @dataclass(frozen=True)
 class Fairness:
@@ -87,13 +89,20 @@ class RoundReport:
 
 def fairness(device_accuracy: np.ndarray) -> Fairness:
     """Spread of the accuracies (E, N) over devices; equal accuracies of zero count as perfectly even."""
-    n = device_accuracy.shape[-1]
-    worst = -(-n // 10)
-    squares = (device_accuracy**2).sum(-1)
-    total = device_accuracy.sum(-1)
-    mean = total / n
-    return Fairness(
-        variance=((device_accuracy - mean[:, None]) ** 2).sum(-1) / n,
-        worst_accuracy=np.partition(device_accuracy, worst - 1, axis=-1)[:, :worst].sum(-1) / worst,
-        jain=np.where(squares > 0, total**2 / np.maximum(n * squares, 1e-300), 1.0),
-    )
+    return Fairness(*_spread(ready(device_accuracy)))
+
+
+@compiled
+def _spread(accuracy: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The attributes of :class:`Fairness`, in their order."""
+    systems, devices = accuracy.shape
+    variance, worst, jain = np.empty(systems), np.empty(systems), np.ones(systems)
+    tenth = -(-devices // 10)
+    for e in range(systems):
+        mean = accuracy[e].sum() / devices
+        variance[e] = ((accuracy[e] - mean) ** 2).sum() / devices
+        worst[e] = np.sort(accuracy[e])[:tenth].sum() / tenth
+        squares = (accuracy[e] ** 2).sum()
+        if squares > 0.0:
+            jain[e] = accuracy[e].sum() ** 2 / (devices * squares)
+    return variance, worst, jain

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from qfl_envs.scenario import Scenario
-from qfl_envs.system.learning.adaptation import CANDIDATES, Adaptation
+from qfl_envs.system.learning.adaptation import CANDIDATES, Adaptation, is_kind
 from qfl_envs.system.learning.aggregation import (
     Updates,
     mix,
@@ -83,34 +83,42 @@ class Server:
         """
         systems, updates = len(state.parameters), result.updates
         heard = np.bincount(updates.row, minlength=systems) > 0
-        forgets = heard & (adaptation == Adaptation.RETRAIN)
+        if not adaptation.any():
+            self._step(state, self._mean_update(state, result), heard)
+            return
+        forgets = heard & is_kind(adaptation, Adaptation.RETRAIN)
         if forgets.any():
             for moment in (state.first_moment, state.second_moment):
                 moment[forgets] = 0.0
             state.adam_steps[forgets] = 0
-        self._adopt(state, result.chosen)
-        frozen = np.flatnonzero(heard & (adaptation == Adaptation.HEAD))
-        rule = self.learning.server_rule
-        if rule == "q-fedavg":
-            losses = np.ones(len(updates)) if result.losses is None else result.losses
-            step = q_fair_update(updates, losses, self.learning.fairness_q, result.rate, systems)
-        elif rule == "fednova":
-            step = normalised_update(updates, self.weights(state, result), result.steps, systems)
-        elif rule == "scaffold":
-            step = weighted_mean_update(updates, np.ones(len(updates)), systems)
-            controls, server_control = next_controls(
-                state.controls, state.server_control, updates, result.steps, result.rate
-            )
-            # a body that was not trained has shown nothing of its gradient
-            controls[frozen, :, : self.body] = state.controls[frozen, :, : self.body]
-            server_control[frozen, : self.body] = state.server_control[frozen, : self.body]
-            state.controls, state.server_control = controls, server_control
-        else:
-            step = weighted_mean_update(updates, self.weights(state, result), systems)
+        if (result.chosen >= 0).any():
+            self._adopt(state, result.chosen)
+        frozen = np.flatnonzero(heard & is_kind(adaptation, Adaptation.HEAD))
+        controls, server_control = state.controls, state.server_control
+        step = self._mean_update(state, result)
+        # a body that was not trained has shown nothing of its gradient
+        state.controls[frozen, :, : self.body] = controls[frozen, :, : self.body]
+        state.server_control[frozen, : self.body] = server_control[frozen, : self.body]
         body = state.parameters[frozen, : self.body]
         self._step(state, step, heard)
         # the moments would go on moving what this round was not to touch
         state.parameters[frozen, : self.body] = body
+
+    def _mean_update(self, state: SystemState, result: LocalResult) -> np.ndarray:
+        """What the rule makes of the updates, (E, P); SCAFFOLD's control variates go on."""
+        systems, updates = len(state.parameters), result.updates
+        rule = self.learning.server_rule
+        if rule == "q-fedavg":
+            losses = np.ones(len(updates)) if result.losses is None else result.losses
+            return q_fair_update(updates, losses, self.learning.fairness_q, result.rate, systems)
+        if rule == "fednova":
+            return normalised_update(updates, self.weights(state, result), result.steps, systems)
+        if rule == "scaffold":
+            state.controls, state.server_control = next_controls(
+                state.controls, state.server_control, updates, result.steps, result.rate
+            )
+            return weighted_mean_update(updates, np.ones(len(updates)), systems)
+        return weighted_mean_update(updates, self.weights(state, result), systems)
 
     def _adopt(self, state: SystemState, chosen: np.ndarray) -> None:
         """Go on with the settings that re-optimisation found."""

@@ -328,8 +328,8 @@ def test_the_view_has_the_physical_values_of_the_state(env_id):
     gain = state.gain if task.gain_per_subchannel else np.broadcast_to(state.gain.mean(-1)[..., None], state.gain.shape)
     expected = task.more_values(system) | {
         "gain": gain,
-        "step_s": system.step_seconds(),
-        "cpu_hz": system.cpu_hz(),
+        "step_s": system.offer().step_s,
+        "cpu_hz": system.offer().cpu_hz,
         "battery_j": state.battery_j,
         "available": system.available(),
         "num_samples": state.num_samples,

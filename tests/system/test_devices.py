@@ -84,15 +84,21 @@ def test_a_device_without_steps_takes_no_energy():
     assert work(scenario(fleet={"quantum_w": 5.0}), steps=0).energy_j.item() == 0.0
 
 
+def load_share(normal):
+    """Share of the processors that other work takes, for a mean of 0.4 and a standard deviation of 0.05."""
+    described = scenario(fleet={"load_mean": 0.4, "load_std": 0.05})
+    one = np.ones((1, len(normal)))
+    return devices.offer(described, normal[None], one, one).load_share[0]
+
+
 def test_the_load_has_its_mean_and_spread():
-    fleet = Fleet(load_mean=0.4, load_std=0.05)
-    load = devices.load(fleet, np.random.default_rng(0).normal(size=MANY))
+    load = load_share(np.random.default_rng(0).normal(size=MANY))
     assert (load.mean(), load.std()) == (pytest.approx(0.4, abs=0.001), pytest.approx(0.05, rel=0.02))
 
 
 @pytest.mark.parametrize(("normal", "load"), [(-100.0, 0.0), (100.0, 0.9)])
 def test_the_load_stays_between_none_and_nine_tenths(normal, load):
-    assert devices.load(Fleet(load_mean=0.4, load_std=0.05), np.array(normal)) == pytest.approx(load)
+    assert load_share(np.array([normal])).item() == pytest.approx(load)
 
 
 def load_after_a_round():

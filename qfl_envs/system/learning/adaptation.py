@@ -29,6 +29,11 @@ class Adaptation(IntEnum):
 RETRAIN_FACTOR = 4
 
 
+def is_kind(adaptation: np.ndarray, kind: Adaptation) -> np.ndarray:
+    """Which rounds (...) are of a kind; NumPy takes long to compare arrays with members of an enumeration."""
+    return np.asarray(adaptation == int(kind))
+
+
 @dataclass(frozen=True)
 class Hyperparameters:
     """How local steps are made: rate as a multiple of ``learning.local_rate``, dropout, and bits of each readout."""

@@ -8,11 +8,13 @@ follows from it. FedProx is a matter of the local steps (``learning.proximal``),
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from qfl_envs.scenario import Learning
+from qfl_envs.system.compiled import compiled, ready
 
 ADAM_BETAS = (0.8, 0.99)
 ADAM_EPSILON = 1e-3
@@ -62,9 +64,21 @@ def weighted_mean_update(updates: Updates, weights: np.ndarray, num_systems: int
     Returns:
         (E, P); zero where nothing arrived.
     """
-    total = np.bincount(updates.row, weights, minlength=num_systems)
-    share = weights / np.maximum(total[updates.row], 1e-300)
-    return total_per_system(share[:, None] * updates.change, updates.row, num_systems)
+    return _weighted_mean(ready(updates.row, np.int64), ready(weights), updates.change, num_systems)
+
+
+@compiled
+def _weighted_mean(row: np.ndarray, weights: np.ndarray, change: np.ndarray, num_systems: int) -> np.ndarray:
+    """Mean (E, P) of what belongs to each system."""
+    mean, total = np.zeros((num_systems, change.shape[1])), np.zeros(num_systems)
+    for m in range(len(row)):
+        total[row[m]] += weights[m]
+    for m in range(len(row)):
+        if total[row[m]] > 0.0:
+            share = weights[m] / total[row[m]]
+            for p in range(change.shape[1]):
+                mean[row[m], p] += share * change[m, p]
+    return mean
 
 
 def normalised_update(updates: Updates, weights: np.ndarray, steps: np.ndarray, num_systems: int) -> np.ndarray:
@@ -160,12 +174,30 @@ def server_step(
     if learning.server_rule != "fedadam":
         rate = 1.0 if learning.server_rule == "q-fedavg" else learning.server_rate
         return parameters + rate * mean_update, first_moment, second_moment
+    return _adam(parameters, mean_update, first_moment, second_moment, ready(updates, np.int64), learning.server_rate)
+
+
+@compiled
+def _adam(
+    parameters: np.ndarray,
+    mean_update: np.ndarray,
+    first_moment: np.ndarray,
+    second_moment: np.ndarray,
+    updates: np.ndarray,
+    rate: float,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """FedAdam's new parameters and moments."""
     beta_1, beta_2 = ADAM_BETAS
-    first = beta_1 * first_moment + (1 - beta_1) * mean_update
-    second = beta_2 * second_moment + (1 - beta_2) * mean_update**2
-    count = (updates + 1)[:, None]
-    direction = first / (1 - beta_1**count) / (np.sqrt(second / (1 - beta_2**count)) + ADAM_EPSILON)
-    return parameters + learning.server_rate * direction, first, second
+    stepped, first, second = np.empty(mean_update.shape), np.empty(mean_update.shape), np.empty(mean_update.shape)
+    for e in range(len(mean_update)):
+        unbias_1, unbias_2 = 1.0 - beta_1 ** (updates[e] + 1), 1.0 - beta_2 ** (updates[e] + 1)
+        for p in range(mean_update.shape[1]):
+            update = mean_update[e, p]
+            first[e, p] = beta_1 * first_moment[e, p] + (1.0 - beta_1) * update
+            second[e, p] = beta_2 * second_moment[e, p] + (1.0 - beta_2) * update**2
+            direction = first[e, p] / unbias_1 / (math.sqrt(second[e, p] / unbias_2) + ADAM_EPSILON)
+            stepped[e, p] = parameters[e, p] + rate * direction
+    return stepped, first, second
 
 
 def next_controls(

@@ -10,7 +10,7 @@ import torch
 from qfl_envs.errors import InvalidValueError
 from qfl_envs.quantum.shots import Shots
 from qfl_envs.scenario import Scenario
-from qfl_envs.system.learning.adaptation import CANDIDATES, Adaptation
+from qfl_envs.system.learning.adaptation import CANDIDATES, Adaptation, is_kind
 from qfl_envs.system.learning.aggregation import Updates
 from qfl_envs.system.learning.federated_data import FederatedData
 from qfl_envs.system.learning.models import Model
@@ -99,7 +99,7 @@ class Learner:
     def train(self, state: SystemState, work: LocalWork) -> LocalResult:
         """Local training of all who should, from the global models that they hold."""
         row, device = np.nonzero(work.trains)
-        searches = work.adaptation[row] == Adaptation.REOPTIMISE
+        searches = is_kind(work.adaptation[row], Adaptation.REOPTIMISE)
         # those who search train every candidate, one client each; all others one
         member = np.concatenate([np.arange(len(row)), np.repeat(np.flatnonzero(searches), len(CANDIDATES) - 1)])
         candidate = np.where(searches, 0, -1)[member]
@@ -150,7 +150,7 @@ class Learner:
             rate=np.where(own, state.local_rate[row], learning.local_rate * rates),
             proximal=learning.proximal,
             correction=correction,
-            head_only=work.adaptation[row] == Adaptation.HEAD,
+            head_only=is_kind(work.adaptation[row], Adaptation.HEAD),
             activation_bits=np.where(own, state.activation_bits[row], bits),
             kept=kept_readouts(dropout, work.uniform["dropout"][row, device]) if "dropout" in work.uniform else None,
         )

@@ -9,6 +9,7 @@ learner is calibrated on rounds of it: see ``qfl calibrate``.
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
@@ -17,7 +18,8 @@ import numpy as np
 
 from qfl_envs.errors import InvalidValueError
 from qfl_envs.scenario import Scenario
-from qfl_envs.system.learning.adaptation import CANDIDATES, Adaptation
+from qfl_envs.system.compiled import compiled, ready
+from qfl_envs.system.learning.adaptation import CANDIDATES, Adaptation, is_kind
 from qfl_envs.system.learning.aggregation import Updates, weighted_mean_update
 from qfl_envs.system.learning.data import Dataset
 from qfl_envs.system.learning.federated_data import FederatedData
@@ -127,23 +129,23 @@ class Surrogate:
         """Updates of all who should train, from the global models that they hold."""
         learning, calibration = self.learning, self.calibration
         row, device = np.nonzero(work.trains)
-        number = work.trains.sum(-1)
-        searches = work.adaptation == Adaptation.REOPTIMISE
-        rate = np.where(searches, learning.local_rate, state.local_rate)
-        effective = work.local_steps.astype(float)
-        if calibration.saturation > 0.0:
-            effective = (1 - (1 - calibration.saturation) ** work.local_steps) / calibration.saturation
-        size = (rate * np.where(work.adaptation == Adaptation.HEAD, calibration.head, 1.0))[:, None] * effective
-        held, gradient = self._held(state, work.drifted), self._class_gradients(state)
-        # shares of classes add up to 1, so what is added to every class is added to every update
-        spread = calibration.noise * np.sqrt((gradient**2).mean((1, 2)) / np.maximum(number, 1))
-        noisy = gradient + (spread[:, None] * work.normal["update"]).astype(np.float32)[:, None]
-        change = np.matmul((held * size[..., None]).astype(np.float32), noisy)[row, device]
+        ordinary = not work.adaptation.any()
+        rate, size = state.local_rate, np.ones(len(state.parameters))
+        searches = np.zeros(len(state.parameters), dtype=bool)
+        if not ordinary:
+            searches = is_kind(work.adaptation, Adaptation.REOPTIMISE)
+            rate = np.where(searches, learning.local_rate, rate)
+            size = np.where(is_kind(work.adaptation, Adaptation.HEAD), calibration.head, 1.0)
+        held = self._held(state, work.drifted)
+        gradient, steepness = _class_gradients(state.parameters, self.points, state.label_map)
+        size = _size(rate * size, work.local_steps, calibration.saturation)
+        change = _changes(row, device, held, size, gradient, calibration.noise * steepness, work.normal["update"])
         if learning.server_rule == "scaffold":
             change = change - size[row, device, None] * (state.server_control[row] - state.controls[row, device])
         rate = rate[row]
         chosen = np.full(len(state.parameters), -1)
         if searches.any():
+            number = work.trains.sum(-1)
             mean = weighted_mean_update(Updates(row, device, change), np.ones(len(row)), len(state.parameters))
             chosen = np.where(searches & (number > 0), self._best_candidates(state, held, mean, work.trains), -1)
             factors = np.array([candidate.rate_factor for candidate in CANDIDATES])[chosen]
@@ -152,8 +154,8 @@ class Surrogate:
         losses = None
         if learning.fairness_q > 0.0:
             of_class = self._class_quality(state.parameters, state.label_map)[1]
-            losses = np.matmul(held, of_class[..., None])[row, device, 0]
-        updates = Updates(row, device, change.astype(np.float32, copy=False))
+            losses = _weighed(held, of_class)[row, device]
+        updates = Updates(row, device, np.asarray(change, dtype=np.float32))
         return LocalResult(updates, work.local_steps[row, device], rate, losses, chosen)
 
     def evaluate(self, state: SystemState, rows: np.ndarray, drifted: np.ndarray) -> Evaluation:
@@ -164,7 +166,7 @@ class Surrogate:
         label_share = state.label_share if every else state.label_share[rows]
         worlds, classes = label_share.shape[1], label_share.shape[3]
         if worlds == 1:
-            held, weight = label_share[:, 0], np.full((1, classes), 1 / classes)
+            held, weight = ready(label_share[:, 0]), np.full((1, classes), 1 / classes)
         else:
             of_world = np.stack([1 - drifted, drifted], axis=1)
             held = (of_world[..., None] * label_share).transpose(0, 2, 1, 3).reshape(*drifted.shape, worlds * classes)
@@ -172,55 +174,21 @@ class Surrogate:
             if self.scenario.drift.moves != "label":
                 weight = np.repeat(of_world.mean(2) / classes, classes, axis=1)
         return Evaluation(
-            (weight * accuracy).sum(1),
-            (weight * loss).sum(1),
-            np.matmul(held, accuracy[..., None])[..., 0],
-            np.matmul(held, loss[..., None])[..., 0],
+            (weight * accuracy).sum(1), (weight * loss).sum(1), _weighed(held, accuracy), _weighed(held, loss)
         )
 
     def _held(self, state: SystemState, drifted: np.ndarray) -> np.ndarray:
         """Present share of every world and class among each device's data, (E, N, W * classes)."""
         if state.label_share.shape[1] == 1:
-            return state.label_share[:, 0]
+            return ready(state.label_share[:, 0])
         both = np.stack([1 - drifted, drifted], axis=1)[..., None] * state.label_share
         return both.transpose(0, 2, 1, 3).reshape(*drifted.shape, -1)
 
-    def _scores(self, parameters: np.ndarray) -> np.ndarray:
-        """Log-probabilities before normalisation, (E, classes, points) with the points of all worlds, the highest 0.
-
-        Points come last since sums over a short last axis take numpy long.
-        """
-        weights = parameters.reshape(len(parameters), NUM_CLASSES, -1)
-        scores: np.ndarray = np.matmul(weights, self.points.reshape(-1, self.points.shape[-1]).T)
-        scores -= scores.max(1, keepdims=True)
-        return scores
-
-    def _own_label(self, label_map: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Index of the score that each point should have most of, (E, points)."""
-        labels = np.repeat(label_map.reshape(len(label_map), -1), self.points.shape[2], axis=1)
-        return np.arange(len(labels))[:, None], labels, np.arange(labels.shape[1])
-
     def _class_quality(self, parameters: np.ndarray, label_map: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Accuracy and loss on every world and class, (E, W * classes) each."""
-        scores = self._scores(parameters)
-        own = scores[self._own_label(label_map)]
-        loss = np.log(np.exp(scores).sum(1)) - own
-        sharpness, best, chance = self.calibration.sharpness, self.calibration.best_accuracy, 1 / NUM_CLASSES
-        likely = np.exp(sharpness * own) / np.exp(sharpness * scores).sum(1)
-        accuracy = chance + (best - chance) * (likely - chance) / (1 - chance)
-        per_class = (len(scores), -1, self.points.shape[2])
-        return accuracy.reshape(per_class).mean(-1), loss.reshape(per_class).mean(-1)
-
-    def _class_gradients(self, state: SystemState) -> np.ndarray:
-        """Descent direction of the loss on every world and class, (E, W * classes, P)."""
-        scores = self._scores(state.parameters)
-        residual = np.exp(scores, out=scores)
-        residual /= -residual.sum(1, keepdims=True)
-        residual[self._own_label(state.label_map)] += 1.0
-        worlds, classes, points, features = self.points.shape
-        of_class = residual.reshape(len(scores), NUM_CLASSES, worlds * classes, points).transpose(0, 2, 1, 3)
-        gradient = np.matmul(of_class, self.points.reshape(worlds * classes, points, features) / points)
-        return gradient.reshape(len(scores), worlds * classes, -1)
+        likely, loss = _class_quality(parameters, self.points, label_map, np.float32(self.calibration.sharpness))
+        best, chance = self.calibration.best_accuracy, 1 / NUM_CLASSES
+        return chance + (best - chance) * (likely - chance) / (1 - chance), loss
 
     def _best_candidates(
         self, state: SystemState, held: np.ndarray, mean_update: np.ndarray, trains: np.ndarray
@@ -230,7 +198,7 @@ class Surrogate:
         for number, candidate in enumerate(CANDIDATES):
             stepped = (state.parameters + candidate.rate_factor * mean_update).astype(np.float32)
             of_class = self._class_quality(stepped, state.label_map)[1]
-            losses[:, number] = np.where(trains, np.matmul(held, of_class[..., None])[..., 0], 0.0).sum(-1)
+            losses[:, number] = np.where(trains, _weighed(held, of_class), 0.0).sum(-1)
         return losses.argmin(-1)
 
     def _warm_start(self) -> np.ndarray:
@@ -247,6 +215,152 @@ class Surrogate:
             direction = moment / (1 - 0.9**step) / (np.sqrt(square / (1 - 0.999**step)) + 1e-8)
             weights = weights + WARM_START_RATE * direction
         return weights.ravel().astype(np.float32)
+
+
+@compiled
+def _scores(weights: np.ndarray, point: np.ndarray, scores: np.ndarray) -> None:
+    """Log-probabilities (classes) before normalisation, the highest 0, from weights (F, classes) and a point (F)."""
+    scores[:] = 0.0
+    for feature in range(len(point)):
+        for label in range(NUM_CLASSES):
+            scores[label] += weights[feature, label] * point[feature]
+    highest = scores[0]
+    for label in range(1, NUM_CLASSES):
+        highest = max(highest, scores[label])
+    for label in range(NUM_CLASSES):
+        scores[label] -= highest
+
+
+@compiled
+def _class_quality(
+    parameters: np.ndarray, points: np.ndarray, label_map: np.ndarray, sharpness: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mean over its points of a class's own probability, with the scores times a sharpness, and of its loss.
+
+    Args:
+        parameters: (E, P) weights, class after class.
+        points: (W, classes, M, F) prototypes of every world.
+        label_map: (E, W, classes) label of each class.
+        sharpness: Factor of the scores.
+
+    Returns:
+        (E, W * classes) each.
+    """
+    systems, (worlds, classes, number, features) = len(parameters), points.shape
+    likely, loss = np.zeros((systems, worlds * classes)), np.zeros((systems, worlds * classes))
+    scores = np.empty(NUM_CLASSES, dtype=parameters.dtype)
+    for e in range(systems):
+        weights = parameters[e].reshape(NUM_CLASSES, features).T.copy()
+        for w in range(worlds):
+            for c in range(classes):
+                own = label_map[e, w, c]
+                for m in range(number):
+                    _scores(weights, points[w, c, m], scores)
+                    total, sharp = 0.0, 0.0
+                    for label in range(NUM_CLASSES):
+                        total += math.exp(scores[label])
+                        sharp += math.exp(sharpness * scores[label])
+                    likely[e, w * classes + c] += math.exp(sharpness * scores[own]) / sharp
+                    loss[e, w * classes + c] += math.log(total) - scores[own]
+    return likely / number, loss / number
+
+
+@compiled
+def _class_gradients(
+    parameters: np.ndarray, points: np.ndarray, label_map: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Descent direction of the loss on every world and class, (E, W * classes, P), and its root mean square (E).
+
+    Arguments as above.
+    """
+    systems, (worlds, classes, number, features) = len(parameters), points.shape
+    steepness = np.zeros(systems)
+    gradient = np.zeros((systems, worlds * classes, NUM_CLASSES * features), dtype=np.float32)
+    scores = np.empty(NUM_CLASSES, dtype=parameters.dtype)
+    for e in range(systems):
+        weights = parameters[e].reshape(NUM_CLASSES, features).T.copy()
+        for w in range(worlds):
+            for c in range(classes):
+                for m in range(number):
+                    point = points[w, c, m]
+                    _scores(weights, point, scores)
+                    total = 0.0
+                    for label in range(NUM_CLASSES):
+                        scores[label] = math.exp(scores[label])
+                        total += scores[label]
+                    for label in range(NUM_CLASSES):
+                        wanted = np.float32(label == label_map[e, w, c])
+                        residual = (wanted - scores[label] / total) / np.float32(number)
+                        for feature in range(features):
+                            gradient[e, w * classes + c, label * features + feature] += residual * point[feature]
+        for c in range(worlds * classes):
+            for p in range(gradient.shape[2]):
+                steepness[e] += gradient[e, c, p] ** 2
+        steepness[e] = math.sqrt(steepness[e] / (worlds * classes * gradient.shape[2]))
+    return gradient, steepness
+
+
+@compiled
+def _size(rate: np.ndarray, local_steps: np.ndarray, saturation: float) -> np.ndarray:
+    """How far devices (E, N) go along their gradients: the rate (E) times their effective steps."""
+    size = np.empty(local_steps.shape)
+    for e in range(size.shape[0]):
+        for n in range(size.shape[1]):
+            steps = float(local_steps[e, n])
+            if saturation > 0.0:
+                steps = (1.0 - (1.0 - saturation) ** steps) / saturation
+            size[e, n] = rate[e] * steps
+    return size
+
+
+@compiled
+def _changes(
+    row: np.ndarray,
+    device: np.ndarray,
+    held: np.ndarray,
+    size: np.ndarray,
+    gradient: np.ndarray,
+    noise: np.ndarray,
+    normal: np.ndarray,
+) -> np.ndarray:
+    """Updates (M, P) of some devices.
+
+    Args:
+        row: (M) system of each.
+        device: (M) index of each in its system.
+        held: (E, N, C) share of every class among each device's data.
+        size: (E, N) how far they go.
+        gradient: (E, C, P) of every class.
+        noise: (E) standard deviation of the random part of one device alone; of several it is the smaller in their sum.
+        normal: (E, P) standard normal numbers. Shares of classes add up to 1, so all classes get the same of them.
+    """
+    change = np.empty((len(row), gradient.shape[2]), dtype=np.float32)
+    number = np.zeros(len(gradient))
+    for m in range(len(row)):
+        number[row[m]] += 1.0
+    for m in range(len(row)):
+        e, n = row[m], device[m]
+        spread = size[e, n] * noise[e] / math.sqrt(number[e])
+        for p in range(change.shape[1]):
+            change[m, p] = spread * normal[e, p]
+        for c in range(held.shape[2]):
+            # most devices hold few classes
+            if held[e, n, c] > 0.0:
+                weight = np.float32(held[e, n, c] * size[e, n])
+                for p in range(change.shape[1]):
+                    change[m, p] += weight * gradient[e, c, p]
+    return change
+
+
+@compiled
+def _weighed(held: np.ndarray, of_class: np.ndarray) -> np.ndarray:
+    """Mean (E, N) over the classes that each device holds, from shares (E, N, C) and values (E, C)."""
+    mean = np.zeros(held.shape[:2])
+    for e in range(held.shape[0]):
+        for n in range(held.shape[1]):
+            for c in range(held.shape[2]):
+                mean[e, n] += held[e, n, c] * of_class[e, c]
+    return mean
 
 
 @lru_cache(maxsize=8)

@@ -2,23 +2,41 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from scipy.special import j0
 
 from qfl_envs.scenario import Radio
+from qfl_envs.system.compiled import compiled, elementwise, ready
 
 LIGHT_MPS = 299_792_458.0
 
 
 def distance_m(radio: Radio, sites_m: np.ndarray, position_m: np.ndarray) -> np.ndarray:
     """Distances (E, N, C) of devices (E, N, 2) from base stations (C, 2), at least ``radio.min_distance_m``."""
-    offset = position_m[:, :, None, :] - sites_m
-    return np.maximum(np.sqrt((offset**2).sum(-1)), radio.min_distance_m)
+    return _distance(ready(sites_m), ready(position_m), radio.min_distance_m)
+
+
+@compiled
+def _distance(sites_m: np.ndarray, position_m: np.ndarray, least_m: float) -> np.ndarray:
+    distance = np.empty((position_m.shape[0], position_m.shape[1], len(sites_m)))
+    for e in range(distance.shape[0]):
+        for n in range(distance.shape[1]):
+            for c in range(distance.shape[2]):
+                east, north = position_m[e, n, 0] - sites_m[c, 0], position_m[e, n, 1] - sites_m[c, 1]
+                distance[e, n, c] = max(math.sqrt(east**2 + north**2), least_m)
+    return distance
 
 
 def path_loss_db(radio: Radio, distance: np.ndarray) -> np.ndarray:
     """Distance-dependent loss in dB, without shadowing: intercept + slope log10(distance / 1 km)."""
-    return radio.path_loss_1km_db + radio.path_loss_slope_db * np.log10(distance / 1000.0)
+    return np.asarray(_path_loss(distance, radio.path_loss_1km_db, radio.path_loss_slope_db))  # type: ignore[arg-type]
+
+
+@elementwise
+def _path_loss(distance_m: float, at_1km_db: float, slope_db: float) -> float:
+    return at_1km_db + slope_db * math.log10(distance_m / 1000.0)
 
 
 def next_shadowing_db(radio: Radio, shadowing_db: np.ndarray, moved_m: np.ndarray, normal: np.ndarray) -> np.ndarray:
@@ -33,8 +51,23 @@ def next_shadowing_db(radio: Radio, shadowing_db: np.ndarray, moved_m: np.ndarra
     Returns:
         (E, N, C).
     """
-    correlation = np.exp(-moved_m / radio.shadowing_distance_m)[..., None]
-    return correlation * shadowing_db + np.sqrt(1 - correlation**2) * radio.shadowing_db * normal
+    return _next_shadowing(
+        ready(shadowing_db), ready(moved_m), ready(normal), radio.shadowing_distance_m, radio.shadowing_db
+    )
+
+
+@compiled
+def _next_shadowing(
+    shadowing_db: np.ndarray, moved_m: np.ndarray, normal: np.ndarray, distance_m: float, std_db: float
+) -> np.ndarray:
+    after = np.empty_like(shadowing_db)
+    for e in range(after.shape[0]):
+        for n in range(after.shape[1]):
+            correlation = math.exp(-moved_m[e, n] / distance_m)
+            fresh_db = math.sqrt(1.0 - correlation**2) * std_db
+            for c in range(after.shape[2]):
+                after[e, n, c] = correlation * shadowing_db[e, n, c] + fresh_db * normal[e, n, c]
+    return after
 
 
 def complex_normal(normal: np.ndarray) -> np.ndarray:
@@ -58,8 +91,23 @@ def next_scatter(
         (E, N, C, K).
     """
     doppler_hz = speed_mps * radio.carrier_hz / LIGHT_MPS
-    correlation = j0(2 * np.pi * doppler_hz * seconds[:, None])[..., None, None]
-    return correlation * scatter + np.sqrt(1 - correlation**2) * complex_normal(normal)
+    correlation = j0(2 * np.pi * doppler_hz * seconds[:, None])
+    return _next_scatter(ready(scatter, np.complex128), correlation, ready(normal))
+
+
+@compiled
+def _next_scatter(scatter: np.ndarray, correlation: np.ndarray, normal: np.ndarray) -> np.ndarray:
+    after = np.empty_like(scatter)
+    for e in range(after.shape[0]):
+        for n in range(after.shape[1]):
+            kept = correlation[e, n]
+            fresh = math.sqrt(0.5 * (1.0 - kept**2))
+            for c in range(after.shape[2]):
+                for k in range(after.shape[3]):
+                    after[e, n, c, k] = kept * scatter[e, n, c, k] + fresh * complex(
+                        normal[e, n, c, k, 0], normal[e, n, c, k, 1]
+                    )
+    return after
 
 
 def power_gain(
@@ -80,10 +128,41 @@ def power_gain(
     Returns:
         (E, N, C, K).
     """
-    loss_db = np.maximum(path_loss_db(radio, distance) + shadowing_db, radio.min_coupling_loss_db)
-    k = rician_k[..., None, None]
-    fading = np.sqrt(k / (k + 1)) + np.sqrt(1 / (k + 1)) * scatter
-    return 10 ** (-loss_db / 10)[..., None] * (fading.real**2 + fading.imag**2)
+    return _power_gain(
+        ready(distance),
+        ready(shadowing_db),
+        ready(rician_k),
+        ready(scatter, np.complex128),
+        radio.path_loss_1km_db,
+        radio.path_loss_slope_db,
+        radio.min_coupling_loss_db,
+    )
+
+
+@compiled
+def _power_gain(
+    distance: np.ndarray,
+    shadowing_db: np.ndarray,
+    rician_k: np.ndarray,
+    scatter: np.ndarray,
+    at_1km_db: float,
+    slope_db: float,
+    least_db: float,
+) -> np.ndarray:
+    gain = np.empty(scatter.shape)
+    for e in range(gain.shape[0]):
+        for n in range(gain.shape[1]):
+            line, scattered = (
+                math.sqrt(rician_k[e, n] / (rician_k[e, n] + 1.0)),
+                math.sqrt(1.0 / (rician_k[e, n] + 1.0)),
+            )
+            for c in range(gain.shape[2]):
+                loss_db = max(_path_loss(distance[e, n, c], at_1km_db, slope_db) + shadowing_db[e, n, c], least_db)
+                mean = 10.0 ** (-loss_db / 10.0)
+                for k in range(gain.shape[3]):
+                    fading = line + scattered * scatter[e, n, c, k]
+                    gain[e, n, c, k] = mean * (fading.real**2 + fading.imag**2)
+    return gain
 
 
 def serving_cell(mean_gain: np.ndarray) -> np.ndarray:

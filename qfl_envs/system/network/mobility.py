@@ -6,9 +6,12 @@ that reflects them at its border. The memory a is given per second, so that roun
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from qfl_envs.scenario import Fleet, Radio
+from qfl_envs.system.compiled import compiled, ready
 
 
 def cell_sites(radio: Radio) -> np.ndarray:
@@ -84,33 +87,56 @@ def move(
     Returns:
         The three arrays, anew.
     """
-    memory = (fleet.velocity_memory**seconds)[:, None, None]
-    velocity = (
-        memory * velocity_mps + (1 - memory) * mean_velocity_mps + np.sqrt(1 - memory**2) * fleet.speed_std_mps * normal
-    )
-    position = position_m + velocity * seconds[:, None, None]
     radius_m = area_radius_m(radio) if radius_m is None else radius_m
-    return _reflect(radius_m, position, velocity, mean_velocity_mps)
+    return _move(
+        ready(position_m),
+        ready(velocity_mps),
+        ready(mean_velocity_mps),
+        ready(seconds),
+        ready(normal),
+        fleet.velocity_memory,
+        fleet.speed_std_mps,
+        radius_m,
+    )
 
 
-def _reflect(
-    radius_m: float, position: np.ndarray, velocity: np.ndarray, mean_velocity_mps: np.ndarray
+@compiled
+def _move(
+    position_m: np.ndarray,
+    velocity_mps: np.ndarray,
+    mean_velocity_mps: np.ndarray,
+    seconds: np.ndarray,
+    normal: np.ndarray,
+    memory_per_s: float,
+    std_mps: float,
+    radius_m: float,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Mirror what left the area at its border, and turn it around."""
-    squared = position[..., 0] ** 2 + position[..., 1] ** 2
-    outside = np.nonzero(squared > radius_m**2)
-    if len(outside[0]) == 0:
-        return position, velocity, mean_velocity_mps
-    there = position[outside]
-    distance = np.sqrt(squared[outside])[:, None]
-    outward = there / np.maximum(distance, 1e-9)
-    position[outside] = outward * np.clip(2 * radius_m - distance, 0, radius_m)
+    """The three arrays of :func:`move`."""
+    position, velocity, mean_velocity = np.empty_like(position_m), np.empty_like(velocity_mps), mean_velocity_mps.copy()
+    for e in range(position.shape[0]):
+        memory = memory_per_s ** seconds[e]
+        fresh_mps = math.sqrt(1.0 - memory**2) * std_mps
+        for n in range(position.shape[1]):
+            for axis in range(2):
+                velocity[e, n, axis] = (
+                    memory * velocity_mps[e, n, axis]
+                    + (1.0 - memory) * mean_velocity_mps[e, n, axis]
+                    + fresh_mps * normal[e, n, axis]
+                )
+                position[e, n, axis] = position_m[e, n, axis] + velocity[e, n, axis] * seconds[e]
+            distance = math.hypot(position[e, n, 0], position[e, n, 1])
+            if distance > radius_m:
+                # mirrored at the border, and turned around
+                outward = position[e, n] / distance
+                position[e, n] = outward * min(max(2 * radius_m - distance, 0.0), radius_m)
+                _turn(velocity[e, n], outward)
+                _turn(mean_velocity[e, n], outward)
+    return position, velocity, mean_velocity
 
-    def turned(vector: np.ndarray) -> np.ndarray:
-        facing = vector[outside]
-        radial = (facing * outward).sum(-1, keepdims=True)
-        vector = vector.copy()
-        vector[outside] = np.where(radial > 0, facing - 2 * radial * outward, facing)
-        return vector
 
-    return position, turned(velocity), turned(mean_velocity_mps)
+@compiled
+def _turn(vector: np.ndarray, outward: np.ndarray) -> None:
+    """Mirror a velocity (2) that points out of the area."""
+    radial = vector[0] * outward[0] + vector[1] * outward[1]
+    if radial > 0.0:
+        vector -= 2 * radial * outward

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
 
 from qfl_envs.scenario import Radio
+from qfl_envs.system.compiled import compiled, elementwise, ready
 
 FloatOrArray = TypeVar("FloatOrArray", float, np.ndarray)
 
@@ -58,26 +60,69 @@ def uplink(
     Returns:
         The uplink of the round.
     """
+    sinr, rate, share = _uplink(
+        ready(gain),
+        ready(serving, np.int64),
+        ready(transmits, np.bool_),
+        ready(subchannel, np.int64),
+        ready(power_w),
+        ready(time_share, np.bool_),
+        radio.noise_w,
+        radio.subchannel_hz,
+        most_sinr(radio),
+    )
+    return Uplink(sinr, rate, share)
+
+
+@compiled
+def _uplink(
+    gain: np.ndarray,
+    serving: np.ndarray,
+    transmits: np.ndarray,
+    subchannel: np.ndarray,
+    power_w: np.ndarray,
+    time_share: np.ndarray,
+    noise_w: float,
+    subchannel_hz: float,
+    most: float,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """SINR, rate and share of time of :func:`uplink`."""
     systems, devices, cells, subchannels = gain.shape
-    rows = np.arange(systems)[:, None]
-    slot = (rows * cells + serving) * subchannels + subchannel
-    bins = systems * cells * subchannels
-    users = np.bincount(slot[transmits], minlength=bins)
-    share = np.where(time_share[:, None], 1.0 / np.maximum(users[slot], 1), 1.0)
-    # mean power that each device puts into each cell on its sub-channel
-    each = np.arange(devices)
-    own_gain = gain[rows[..., None], each[:, None], np.arange(cells), subchannel[..., None]]
-    received = np.where(transmits, power_w * share, 0.0)[..., None] * own_gain
-    signal = received[rows, each, serving]
-    of_own_cell = total = np.bincount(slot.ravel(), signal.ravel(), minlength=bins)[slot]
-    if cells > 1:
-        every_slot = (rows[..., None] * cells + np.arange(cells)) * subchannels + subchannel[..., None]
-        total = np.bincount(every_slot.ravel(), received.ravel(), minlength=bins)[slot]
-    interference = np.maximum(total - np.where(time_share[:, None], of_own_cell, signal), 0.0)
-    sinr = np.where(transmits, signal / share / (interference + radio.noise_w), 0.0)
-    if radio.sinr_cap_db is not None:
-        sinr = np.minimum(sinr, 10 ** (radio.sinr_cap_db / 10))
-    return Uplink(sinr, share * radio.subchannel_hz * np.log2(1 + sinr), share)
+    sinr, rate = np.zeros((systems, devices)), np.zeros((systems, devices))
+    share = np.ones((systems, devices))
+    users = np.empty((cells, subchannels), dtype=np.int64)
+    # mean power that a cell receives on a sub-channel: from all devices, and from its own
+    total, of_own = np.empty((cells, subchannels)), np.empty((cells, subchannels))
+    for e in range(systems):
+        users[:] = 0
+        total[:] = 0.0
+        of_own[:] = 0.0
+        for n in range(devices):
+            if transmits[e, n]:
+                users[serving[e, n], subchannel[e, n]] += 1
+        for n in range(devices):
+            own, k = serving[e, n], subchannel[e, n]
+            if time_share[e]:
+                share[e, n] = 1.0 / max(users[own, k], 1)
+            if transmits[e, n]:
+                mean_w = power_w[e, n] * share[e, n]
+                of_own[own, k] += mean_w * gain[e, n, own, k]
+                for c in range(cells):
+                    total[c, k] += mean_w * gain[e, n, c, k]
+        for n in range(devices):
+            if transmits[e, n]:
+                own, k = serving[e, n], subchannel[e, n]
+                signal = power_w[e, n] * share[e, n] * gain[e, n, own, k]
+                unheard = of_own[own, k] if time_share[e] else signal
+                interference = max(total[own, k] - unheard, 0.0)
+                sinr[e, n] = min(signal / share[e, n] / (interference + noise_w), most)
+                rate[e, n] = share[e, n] * subchannel_hz * math.log2(1.0 + sinr[e, n])
+    return sinr, rate, share
+
+
+def most_sinr(radio: Radio) -> float:
+    """SINR, linear, above which the modulation gains nothing; infinite without a cap."""
+    return math.inf if radio.sinr_cap_db is None else 10 ** (radio.sinr_cap_db / 10)
 
 
 def band_uplink(
@@ -99,38 +144,89 @@ def band_uplink(
     Returns:
         The uplink of the round; ``share`` is 1, everyone transmits all the time.
     """
-    systems, _, cells, subchannels = gain.shape
-    mean_gain = gain.mean(-1)
-    cell = np.arange(systems)[:, None] * cells + serving
-    wanted = np.where(transmits, share, 0.0)
-    total = np.bincount(cell.ravel(), wanted.ravel(), minlength=systems * cells)[cell]
-    own_share = wanted / np.maximum(total, 1.0)
-    received = np.where(transmits, power_w, 0.0)[..., None] * mean_gain
-    signal = np.take_along_axis(received, serving[..., None], axis=2)[..., 0]
-    everything = received.sum(1).reshape(-1)[cell]
-    of_own_cell = np.bincount(cell.ravel(), signal.ravel(), minlength=systems * cells)[cell]
-    interference = np.maximum(everything - of_own_cell, 0.0)
-    noise = np.maximum(own_share, 1e-12) * (interference + radio.noise_w * subchannels)
-    sinr = np.where(transmits, signal / noise, 0.0)
-    if radio.sinr_cap_db is not None:
-        sinr = np.minimum(sinr, 10 ** (radio.sinr_cap_db / 10))
-    rate = own_share * subchannels * radio.subchannel_hz * np.log2(1 + sinr)
+    sinr, rate = _band_uplink(
+        ready(gain),
+        ready(serving, np.int64),
+        ready(transmits, np.bool_),
+        ready(power_w),
+        ready(share),
+        radio.noise_w,
+        radio.subchannel_hz,
+        most_sinr(radio),
+    )
     return Uplink(sinr, rate, np.ones_like(rate))
 
 
+@compiled
+def _band_uplink(
+    gain: np.ndarray,
+    serving: np.ndarray,
+    transmits: np.ndarray,
+    power_w: np.ndarray,
+    share: np.ndarray,
+    noise_w: float,
+    subchannel_hz: float,
+    most: float,
+) -> tuple[np.ndarray, np.ndarray]:
+    """SINR and rate of :func:`band_uplink`."""
+    systems, devices, cells, subchannels = gain.shape
+    sinr, rate = np.zeros((systems, devices)), np.zeros((systems, devices))
+    received = np.empty((devices, cells))
+    wanted, total, of_own = np.empty(cells), np.empty(cells), np.empty(cells)
+    for e in range(systems):
+        wanted[:] = 0.0
+        total[:] = 0.0
+        of_own[:] = 0.0
+        for n in range(devices):
+            if transmits[e, n]:
+                wanted[serving[e, n]] += share[e, n]
+                for c in range(cells):
+                    received[n, c] = power_w[e, n] * gain[e, n, c].sum() / subchannels
+                    total[c] += received[n, c]
+                of_own[serving[e, n]] += received[n, serving[e, n]]
+        for n in range(devices):
+            if transmits[e, n]:
+                own = serving[e, n]
+                part = share[e, n] / max(wanted[own], 1.0)
+                interference = max(total[own] - of_own[own], 0.0)
+                noise = max(part, 1e-12) * (interference + noise_w * subchannels)
+                sinr[e, n] = min(received[n, own] / noise, most)
+                rate[e, n] = part * subchannels * subchannel_hz * math.log2(1.0 + sinr[e, n])
+    return sinr, rate
+
+
+@elementwise
+def loss_probability(waterfall: float, sinr: float) -> float:
+    """Probability that a packet is in error, 1 - exp(-m / SINR) (Chen et al. 2021, IEEE TWC 20(1)); 1 without a signal.
+
+    Args:
+        waterfall: m, ``radio.waterfall``.
+        sinr: Linear.
+    """
+    return 1.0 - math.exp(-waterfall / sinr) if sinr > 0.0 else 1.0
+
+
 def packet_error(radio: Radio, sinr: np.ndarray) -> np.ndarray:
-    """Probability that an upload is lost, 1 - exp(-m / SINR) (Chen et al. 2021, IEEE TWC 20(1)); 1 without a signal."""
-    if radio.waterfall == 0.0:
-        return np.where(sinr > 0, 0.0, 1.0)
-    return 1 - np.exp(-radio.waterfall / np.maximum(sinr, 1e-12))
+    """:func:`loss_probability` (...) of uploads with an SINR (...)."""
+    return np.asarray(loss_probability(radio.waterfall, sinr))  # type: ignore[arg-type]
 
 
 def downlink_rate_bps(radio: Radio, gain: np.ndarray, serving: np.ndarray) -> np.ndarray:
     """Rate (E, N) at which a device hears its base station, which spreads its power over all sub-channels."""
-    systems, devices = serving.shape
-    own = gain[np.arange(systems)[:, None], np.arange(devices), serving]
     power_w = dbm_to_w(radio.base_station_dbm) / radio.num_subchannels
-    return radio.subchannel_hz * np.log2(1 + power_w * own / radio.noise_w).sum(-1)
+    return radio.subchannel_hz * _log_snrs(ready(gain), ready(serving, np.int64), power_w / radio.noise_w)
+
+
+@compiled
+def _log_snrs(gain: np.ndarray, serving: np.ndarray, snr_per_gain: float) -> np.ndarray:
+    """Sum over the sub-channels of log2(1 + SNR) of each device in its own cell, (E, N)."""
+    systems, devices, _, subchannels = gain.shape
+    total = np.zeros((systems, devices))
+    for e in range(systems):
+        for n in range(devices):
+            for k in range(subchannels):
+                total[e, n] += math.log2(1.0 + snr_per_gain * gain[e, n, serving[e, n], k])
+    return total
 
 
 def alone_rate_bps(radio: Radio, gain: np.ndarray, serving: np.ndarray) -> np.ndarray:
@@ -159,7 +255,5 @@ def best_alone_bps(radio: Radio, gain: np.ndarray, serving: np.ndarray) -> np.nd
 
 def _full_power_rate_bps(radio: Radio, gain: np.ndarray) -> np.ndarray:
     """Rate over links of any gain (...) at full power, without interference."""
-    snr = dbm_to_w(radio.max_power_dbm) * gain / radio.noise_w
-    if radio.sinr_cap_db is not None:
-        snr = np.minimum(snr, 10 ** (radio.sinr_cap_db / 10))
+    snr = np.minimum(dbm_to_w(radio.max_power_dbm) * gain / radio.noise_w, most_sinr(radio))
     return radio.subchannel_hz * np.log2(1 + snr)
