@@ -239,10 +239,11 @@ class FederatedVectorEnv(VectorEnv[dict[str, np.ndarray], np.ndarray, np.ndarray
 
     def _final_observations(self, ended: np.ndarray) -> np.ndarray:
         """The last observation of each ended row, None for others."""
-        observations = self.task.observe(self.system)
+        rows = np.flatnonzero(ended)
+        observations = self.task.observe(self.system, rows)
         final = np.full(self.num_envs, None, dtype=object)
-        for row in np.flatnonzero(ended):
-            final[row] = {name: value[row].copy() for name, value in observations.items()}
+        for number, row in enumerate(rows):
+            final[row] = {name: value[number].copy() for name, value in observations.items()}
         return final
 
     def _row_seeds(self, seed: int | Sequence[int | None] | None) -> Sequence[int | None]:
@@ -273,14 +274,16 @@ def _masked(info: Mapping[str, Any], rows: np.ndarray) -> Info:
     masked: Info = {}
     if not rows.any():
         return masked
+    absent = None if rows.all() else ~rows
     for name, value in info.items():
         if name.startswith("_"):
             continue
         if isinstance(value, Mapping):
             masked[name] = _masked(value, rows)
         else:
-            mask = rows.reshape(-1, *(1,) * (value.ndim - 1))
-            masked[name] = value.copy() if rows.all() else np.where(mask, value, value.dtype.type(0))
+            masked[name] = value.copy()
+            if absent is not None:
+                masked[name][absent] = 0
         masked[f"_{name}"] = rows.copy()
     return masked
 

@@ -132,8 +132,8 @@ class Task:
 
     # what all tasks share
 
-    def observe(self, system: FederatedSystem) -> dict[str, np.ndarray]:
-        """Observations (E, size) by name."""
+    def observe(self, system: FederatedSystem, rows: np.ndarray | None = None) -> dict[str, np.ndarray]:
+        """Observations (E, size) by name; of some systems where rows are given."""
         state = system.state
         gain = state.gain if self.gain_per_subchannel else state.mean_gain
         systems = len(gain)
@@ -152,6 +152,8 @@ class Task:
             "round_index": state.round_index[:, None],
             "last_round_s": state.last_round_s[:, None],
         }
+        if rows is not None:
+            values = {name: value[rows] for name, value in values.items()}
         return self._encoder.encode(values)
 
     def view(self, observation: Mapping[str, np.ndarray]) -> NetworkView:

@@ -408,9 +408,7 @@ class FederatedSystem:
             return
         work.delivered = work.trains
         # the server hears a packet in error at its end, but waits until the deadline for one that never comes
-        last_s = np.where(outcome.arrives, outcome.finish_s, 0.0).max(-1)
-        work.round_s = np.where((part & ~outcome.arrives).any(-1), limit_s, last_s)
-        work.round_s = np.where(part.any(-1), work.round_s, scenario.deadline_s)
+        work.round_s = np.where(part.any(-1), outcome.end_s, scenario.deadline_s)
 
     def _go_on(self, state: SystemState, work: _Round, finish_s: np.ndarray) -> None:
         """The round ends when the server has heard enough, or at the deadline; who is not ready goes on."""
@@ -525,6 +523,8 @@ class FederatedSystem:
         if self.learner is None or len(rows) == 0:
             return
         measured = self.learner.evaluate(state, rows, self._drifted(state, rows))
+        if len(rows) == len(state.accuracy):
+            rows = slice(None)
         state.accuracy[rows], state.loss[rows] = measured.accuracy, measured.loss
         state.device_accuracy[rows], state.device_loss[rows] = measured.device_accuracy, measured.device_loss
 

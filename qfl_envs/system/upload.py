@@ -24,6 +24,7 @@ class Delivery:
         depleted: (E, N) bool, whose battery ends first.
         lost: (E, N) bool, whose packet is in error.
         arrives: (E, N) bool, who is neither late nor depleted; the server hears of those, even of a packet in error.
+        end_s: (E) when the server has heard of everybody; the limit where it waits for somebody in vain, 0 for nobody.
     """
 
     finish_s: np.ndarray
@@ -34,6 +35,7 @@ class Delivery:
     depleted: np.ndarray
     lost: np.ndarray
     arrives: np.ndarray
+    end_s: np.ndarray
 
 
 def deliver(
@@ -65,7 +67,7 @@ def deliver(
     Returns:
         What becomes of the uploads.
     """
-    numbers, flags = _deliver(
+    numbers, flags, end_s = _deliver(
         up.rate_bps,
         up.sinr,
         up.share,
@@ -80,7 +82,7 @@ def deliver(
         scenario.fleet.transmit_circuit_w,
         scenario.radio.waterfall,
     )
-    return Delivery(*numbers, *flags)
+    return Delivery(*numbers, *flags, end_s)
 
 
 @compiled
@@ -98,13 +100,14 @@ def _deliver(
     packet: np.ndarray,
     circuit_w: float,
     waterfall: float,
-) -> tuple[np.ndarray, np.ndarray]:
-    """The attributes of :class:`Delivery` in their order: four of numbers, four of flags."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The attributes of :class:`Delivery` in their order: four of numbers, four of flags, and the end."""
     systems, devices = rate_bps.shape
     # few arrays leave a compiled function faster than many
     numbers, flags = np.zeros((4, systems, devices)), np.zeros((4, systems, devices), dtype=np.bool_)
     finish_s, upload_s, energy_j, bits_sent = numbers[0], numbers[1], numbers[2], numbers[3]
     late, depleted, lost, arrives = flags[0], flags[1], flags[2], flags[3]
+    end_s = np.zeros(systems)
     for e in range(systems):
         for n in range(devices):
             if not participate[e, n]:
@@ -120,8 +123,9 @@ def _deliver(
             if depleted[e, n]:
                 upload = min(upload, max(battery_j[e, n] - worked_j, 0.0) / max(radio_w, 1e-12))
             arrives[e, n] = not late[e, n] and not depleted[e, n]
+            end_s[e] = max(end_s[e], finish if arrives[e, n] else limit_s)
             lost[e, n] = arrives[e, n] and packet[e, n] < loss_probability(waterfall, sinr[e, n])
             finish_s[e, n], upload_s[e, n] = finish, upload
             energy_j[e, n] = min(needed_j, battery_j[e, n])
             bits_sent[e, n] = min(rate_bps[e, n] * upload, payload_bits[e, n])
-    return numbers, flags
+    return numbers, flags, end_s

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from qfl_envs.scenario import Scenario
+from qfl_envs.system.compiled import compiled
 from qfl_envs.system.learning.data import Dataset, load_dataset, load_transformed
 from qfl_envs.system.learning.drift import num_worlds
 from qfl_envs.system.learning.partition import partition
@@ -78,13 +79,16 @@ class FederatedData:
 
     def label_share(self, holding: Holding) -> np.ndarray:
         """Share of every class among the samples of each device in each world: (W, N, classes)."""
-        worlds, devices, held = holding.sample_index.shape
-        valid = np.arange(held) < holding.num_samples[:, None]
-        labels = self.labels[holding.sample_index]
-        owner = np.arange(worlds * devices).reshape(worlds, devices, 1) * NUM_CLASSES
-        counts = np.bincount(
-            (owner + labels).ravel(),
-            np.broadcast_to(valid, labels.shape).ravel(),
-            minlength=worlds * devices * NUM_CLASSES,
-        )
-        return counts.reshape(worlds, devices, NUM_CLASSES) / holding.num_samples[:, None]
+        return _label_counts(holding.sample_index, holding.num_samples, self.labels) / holding.num_samples[:, None]
+
+
+@compiled
+def _label_counts(sample_index: np.ndarray, num_samples: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Samples of every class, (W, N, classes)."""
+    worlds, devices, _ = sample_index.shape
+    counts = np.zeros((worlds, devices, NUM_CLASSES))
+    for w in range(worlds):
+        for n in range(devices):
+            for held in range(num_samples[n]):
+                counts[w, n, labels[sample_index[w, n, held]]] += 1.0
+    return counts

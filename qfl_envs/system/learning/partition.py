@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from qfl_envs.scenario import Learning
+from qfl_envs.system.compiled import compiled
 
 
 def partition(
@@ -28,9 +29,9 @@ def partition(
     sizes = _sizes(learning, len(labels), num_devices, rng)
     samples = _deal(learning, labels, sizes, rng)
     owner = np.repeat(np.arange(num_devices), sizes)
-    shuffled = samples[np.argsort(owner + rng.random(len(samples)))]
+    shuffled = samples[_shuffled_within(owner, rng.random(len(samples)), num_devices)]
     index = np.zeros((num_devices, capacity(learning, len(labels), num_devices)), dtype=np.int32)
-    index[owner, np.arange(len(owner)) - np.repeat(np.cumsum(sizes) - sizes, sizes)] = shuffled
+    index[np.arange(index.shape[1]) < sizes[:, None]] = shuffled
     return index, sizes
 
 
@@ -69,7 +70,7 @@ def _deal(learning: Learning, labels: np.ndarray, sizes: np.ndarray, rng: np.ran
     else:
         mix = rng.dirichlet(np.full(classes, learning.dirichlet_alpha), size=devices)
         counts = rng.multinomial(sizes, mix)
-    pools = np.argsort(labels + rng.random(len(labels)))
+    pools = _shuffled_within(labels, rng.random(len(labels)), classes)
     return _from_pools(pools, np.bincount(labels, minlength=classes), counts)
 
 
@@ -83,6 +84,7 @@ def _shards(per_device: int, labels: np.ndarray, sizes: np.ndarray, rng: np.rand
     return np.concatenate([np.resize(samples, size) for samples, size in zip(held, sizes, strict=True)])
 
 
+@compiled
 def _from_pools(pools: np.ndarray, lengths: np.ndarray, counts: np.ndarray) -> np.ndarray:
     """Pieces of pools one after the other, each pool beginning again at its end.
 
@@ -94,9 +96,30 @@ def _from_pools(pools: np.ndarray, lengths: np.ndarray, counts: np.ndarray) -> n
     Returns:
         Samples of all devices, one device after the other.
     """
-    piece = counts.ravel()
-    pool = np.tile(np.arange(len(lengths)), len(counts))
-    begin = (counts.cumsum(0) - counts).ravel()
-    within = np.arange(piece.sum()) - np.repeat(piece.cumsum() - piece, piece)
-    position = (np.repeat(begin, piece) + within) % np.repeat(lengths[pool], piece)
-    return pools[np.repeat((lengths.cumsum() - lengths)[pool], piece) + position]
+    dealt = np.empty(counts.sum(), dtype=np.int64)
+    first = lengths.cumsum() - lengths
+    used = np.zeros(len(lengths), dtype=np.int64)
+    end = 0
+    for device in range(len(counts)):
+        for pool in range(len(lengths)):
+            for _ in range(counts[device, pool]):
+                dealt[end] = pools[first[pool] + used[pool] % lengths[pool]]
+                used[pool] += 1
+                end += 1
+    return dealt
+
+
+@compiled
+def _shuffled_within(group: np.ndarray, uniform: np.ndarray, num_groups: int) -> np.ndarray:
+    """Indices (T) of elements, group after group, those of a group in the order of their random numbers."""
+    sizes = np.bincount(group, minlength=num_groups)
+    end = np.cumsum(sizes)
+    order = np.empty(len(group), dtype=np.int64)
+    place = end - sizes
+    for element in range(len(group)):
+        order[place[group[element]]] = element
+        place[group[element]] += 1
+    for number in range(num_groups):
+        members = order[end[number] - sizes[number] : end[number]].copy()
+        order[end[number] - sizes[number] : end[number]] = members[np.argsort(uniform[members])]
+    return order

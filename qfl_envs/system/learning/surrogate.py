@@ -128,7 +128,7 @@ class Surrogate:
     def train(self, state: SystemState, work: LocalWork) -> LocalResult:
         """Updates of all who should train, from the global models that they hold."""
         learning, calibration = self.learning, self.calibration
-        row, device = np.nonzero(work.trains)
+        row, device = (ready(index, np.int64) for index in np.nonzero(work.trains))
         ordinary = not work.adaptation.any()
         rate, size = state.local_rate, np.ones(len(state.parameters))
         searches = np.zeros(len(state.parameters), dtype=bool)
@@ -277,10 +277,13 @@ def _class_gradients(
     steepness = np.zeros(systems)
     gradient = np.zeros((systems, worlds * classes, NUM_CLASSES * features), dtype=np.float32)
     scores = np.empty(NUM_CLASSES, dtype=parameters.dtype)
+    # features first, so that the innermost loops run over neighbouring numbers
+    total_gradient = np.empty((features, NUM_CLASSES), dtype=np.float32)
     for e in range(systems):
         weights = parameters[e].reshape(NUM_CLASSES, features).T.copy()
         for w in range(worlds):
             for c in range(classes):
+                total_gradient[:] = 0.0
                 for m in range(number):
                     point = points[w, c, m]
                     _scores(weights, point, scores)
@@ -289,10 +292,14 @@ def _class_gradients(
                         scores[label] = math.exp(scores[label])
                         total += scores[label]
                     for label in range(NUM_CLASSES):
-                        wanted = np.float32(label == label_map[e, w, c])
-                        residual = (wanted - scores[label] / total) / np.float32(number)
-                        for feature in range(features):
-                            gradient[e, w * classes + c, label * features + feature] += residual * point[feature]
+                        scores[label] = -scores[label] / total / number
+                    scores[label_map[e, w, c]] += 1.0 / number
+                    for feature in range(features):
+                        for label in range(NUM_CLASSES):
+                            total_gradient[feature, label] += scores[label] * point[feature]
+                for feature in range(features):
+                    for label in range(NUM_CLASSES):
+                        gradient[e, w * classes + c, label * features + feature] = total_gradient[feature, label]
         for c in range(worlds * classes):
             for p in range(gradient.shape[2]):
                 steepness[e] += gradient[e, c, p] ** 2
