@@ -11,9 +11,7 @@ from baselines.allocation.links import Links
 from baselines.allocation.problem import Allocation, AllocationProblem, Solution, Trace
 
 
-def relaxed_sca(
-    problem: AllocationProblem, iterations: int = 50, inner: int = 20, tolerance: float = 1e-6
-) -> Solution:
+def relaxed_sca(problem: AllocationProblem, iterations: int = 50, inner: int = 10, tolerance: float = 1e-6) -> Solution:
     """Devices split their power over all sub-channels until the end, when each goes to the one with most of it.
 
     The powers p[n, k] >= 0 of a device add up to at most the most power (exactly to it where devices must transmit). As
@@ -86,7 +84,7 @@ def relaxed_step(problem: AllocationProblem, power_w: np.ndarray, inner: int) ->
 def _line_search(users: np.ndarray, received: np.ndarray, change: np.ndarray, price: np.ndarray) -> np.ndarray:
     """(B) the step in [0, 1] where sum users log(received + step change) - step price is largest, by bisection."""
     low, high = np.zeros(len(price)), np.ones(len(price))
-    for _ in range(30):
+    for _ in range(12):
         middle = (low + high) / 2
         slope = (users * change / (received + middle[:, None, None] * change)).sum((1, 2)) - price
         low, high = np.where(slope > 0, middle, low), np.where(slope > 0, high, middle)
