@@ -21,9 +21,9 @@ MEMORY_ROUNDS = 20.0
 class ProportionalFair(Rule):
     """One device to each sub-channel of a cell, at full power, by rate over the device's averaged past rate.
 
-    The average is exponential. It begins as if a mean rate had come once in 20 rounds, and grows by the rates foreseen for its own
-    decisions. Several cells are solved one by one, blind to each other. Where devices may not idle, the others send
-    with the least power on the sub-channel where that costs least.
+    The average is exponential. It begins as if a mean rate had come once in 20 rounds, and follows the rates foreseen
+    for its own decisions. Several cells are solved one by one, blind to each other. Where devices may not idle, the
+    others send with the least power on the sub-channel where that costs least.
     """
 
     name = "proportional-fair"
