@@ -11,11 +11,10 @@ from baselines.allocation.annealing import anneal
 from baselines.allocation.problem import AllocationProblem
 from baselines.allocation.qubo import by_qubo
 from baselines.allocation.relaxed import relaxed_sca
-from baselines.allocation.solvers import SOLVERS
+from baselines.allocation.solvers import NEEDS_IDLE, SOLVERS
 from qfl_envs.errors import InvalidValueError
 from qfl_envs.system.network.radio import w_to_dbm
 
-NEEDS_IDLE = {"fp-matching"}
 RANDOM = {"one-hot-annealing", "sca-random"}
 WITH_IDLE = [(name, may_idle) for name in SOLVERS for may_idle in (True, False) if may_idle or name not in NEEDS_IDLE]
 
