@@ -33,3 +33,23 @@ _registry = Registry(
 )
 names = _registry.names
 make = _registry.make
+
+ON_REQUEST = (
+    "greedy",
+    "best-response",
+    "icm",
+    "one-hot-annealing",
+    "sca",
+    "sca-alternating",
+    "sca-matching",
+    "sca-relaxed",
+    "wmmse",
+    "fp",
+    "fp-matching",
+)
+"""Allocators of the same pure sum-rate as ``hungarian``: in one cell none has more, and some take far longer."""
+
+
+def default_names() -> list[str]:
+    """Those that play where nobody is named."""
+    return [name for name in names() if name not in ON_REQUEST]
