@@ -9,9 +9,10 @@ from baselines.allocation.alternating import alternating_sca
 from baselines.allocation.fp import fp, fp_matching, fp_step
 from baselines.allocation.links import Links
 from baselines.allocation.on_off import on_off_allocation
+from baselines.allocation.power_iteration import starting_power
 from baselines.allocation.problem import AllocationProblem
 from baselines.allocation.relaxed import even_split, relaxed_efficiency, relaxed_step
-from baselines.allocation.sca import sca, sca_step, starting_power
+from baselines.allocation.sca import sca, sca_step
 from baselines.allocation.wmmse import wmmse, wmmse_step
 from qfl_envs.errors import InvalidValueError
 from qfl_envs.scenario import Radio
