@@ -10,7 +10,19 @@ _registry = Registry(
         "everyone": "baselines.rules:Everyone",
         "channel-greedy": "baselines.rules:ChannelGreedy",
         "deadline-greedy": "baselines.rules:DeadlineGreedy",
-        "hungarian": "baselines.hungarian:Hungarian",
+        "proportional-fair": "baselines.allocation.proportional_fair:ProportionalFair",
+        "hungarian": "baselines.allocation.competitors:Hungarian",
+        "greedy": "baselines.allocation.competitors:Greedy",
+        "best-response": "baselines.allocation.competitors:BestResponse",
+        "icm": "baselines.allocation.competitors:IteratedConditionalModes",
+        "one-hot-annealing": "baselines.allocation.competitors:OneHotAnnealing",
+        "sca": "baselines.allocation.competitors:SCA",
+        "sca-alternating": "baselines.allocation.competitors:AlternatingSCA",
+        "sca-matching": "baselines.allocation.competitors:MatchingSCA",
+        "sca-relaxed": "baselines.allocation.competitors:RelaxedSCA",
+        "wmmse": "baselines.allocation.competitors:WMMSE",
+        "fp": "baselines.allocation.competitors:FractionalProgramming",
+        "fp-matching": "baselines.allocation.competitors:MatchingFractionalProgramming",
         "full-power": "baselines.rules:FullPower",
         "convex": "baselines.convex:Convex",
         "keep": "baselines.adaptation:Keep",
@@ -21,3 +33,23 @@ _registry = Registry(
 )
 names = _registry.names
 make = _registry.make
+
+ON_REQUEST = (
+    "greedy",
+    "best-response",
+    "icm",
+    "one-hot-annealing",
+    "sca",
+    "sca-alternating",
+    "sca-matching",
+    "sca-relaxed",
+    "wmmse",
+    "fp",
+    "fp-matching",
+)
+"""Allocators of the same pure sum-rate as ``hungarian``: in one cell none has more, and some take far longer."""
+
+
+def default_names() -> list[str]:
+    """Those that play where nobody is named."""
+    return [name for name in names() if name not in ON_REQUEST]

@@ -22,7 +22,7 @@ SHIPPED = Path(__file__).with_name("calibration") / "agreement.json"
 def measure(
     environments: Sequence[str], preset: str, seeds: int, progress: Callable[[], object] | None = None
 ) -> dict[str, Any]:
-    """Play all baselines on both tiers and compare how they rank.
+    """Play the default baselines on both tiers and compare how they rank.
 
     Args:
         environments: Ids.
@@ -36,7 +36,7 @@ def measure(
     """
     found = {}
     for env_id in environments:
-        names = [name for name in baselines.names() if baselines.make(name).supports(env_id)]
+        names = [name for name in baselines.default_names() if baselines.make(name).supports(env_id)]
         returns = {
             name: {tier: _mean_return(env_id, preset, tier, name, seeds, progress) for tier in TIERS} for name in names
         }
@@ -46,7 +46,7 @@ def measure(
 
 def num_plays(environments: Sequence[str]) -> int:
     """Episodes that :func:`measure` plays per seed."""
-    names = baselines.names()
+    names = baselines.default_names()
     return len(TIERS) * sum(baselines.make(name).supports(env_id) for env_id in environments for name in names)
 
 

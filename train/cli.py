@@ -151,7 +151,7 @@ def _parser() -> Parser:
     _add_json(calibrate)
 
     benchmark = add("benchmark", "Measure speed and memory on this machine, as ratios taken in one run.")
-    subjects = ("circuits", "envs", "scaling", "memory", "mobile-env")
+    subjects = ("circuits", "envs", "scaling", "memory", "mobile-env", "solvers")
     benchmark.add_argument("subject", choices=subjects, help="what is measured")
     _add_json(benchmark)
     return parser

@@ -233,7 +233,7 @@ def calibrate(options: Namespace) -> None:
 
 def benchmark(options: Namespace) -> None:
     """Measure."""
-    from train.benchmarks import circuits, environments, mobile_env, scaling
+    from train.benchmarks import circuits, environments, mobile_env, scaling, solvers
 
     measures: dict[str, Callable[[], list[dict[str, Any]]]] = {
         "circuits": circuits.measure,
@@ -241,6 +241,7 @@ def benchmark(options: Namespace) -> None:
         "scaling": scaling.measure_devices,
         "memory": scaling.measure_memory,
         "mobile-env": mobile_env.measure,
+        "solvers": solvers.measure,
     }
     _print_rows(measures[options.subject](), options.json)
 

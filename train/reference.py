@@ -23,13 +23,13 @@ RANDOM = "random"
 
 def names(env_id: str) -> list[str]:
     """Baselines that are played in an environment."""
-    return [name for name in baselines.names() if baselines.make(name).supports(env_id)]
+    return [name for name in baselines.default_names() if baselines.make(name).supports(env_id)]
 
 
 def measure(
     environments: Sequence[str], presets: Sequence[str], seeds: int, progress: Callable[[], object] | None = None
 ) -> list[dict[str, Any]]:
-    """Play all baselines with the real learner.
+    """Play the default baselines with the real learner.
 
     Args:
         environments: Ids.

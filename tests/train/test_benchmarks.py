@@ -9,7 +9,7 @@ from gymnasium import spaces
 
 import qfl_envs  # noqa: F401
 from qfl_envs.quantum import pennylane
-from train.benchmarks import circuits, environments, scaling
+from train.benchmarks import circuits, environments, scaling, solvers
 from train.benchmarks.circuits import ExecutorsDisagreeError, Workload
 from train.benchmarks.timing import interleaved_medians, medians_of_turns
 
@@ -126,6 +126,27 @@ def test_devices_are_measured_with_the_slope_between_counts():
     assert first["slope"] is None
     assert second["slope"] == pytest.approx(np.log2(second["seconds_per_round"] / first["seconds_per_round"]))
     assert first["microseconds_per_device"] == pytest.approx(1e6 * first["seconds_per_round"] / 20)
+
+
+def test_solvers_are_measured_against_the_bound_and_the_hungarian_allocator():
+    cases = (solvers.Case("tiny", 3), solvers.Case("tiny", 2, may_idle=False))
+    rows = solvers.measure(cases, names=("greedy", "fp-matching"))
+    # a schedule that leaves devices out has no answer where all must transmit
+    assert [row["solver"] for row in rows] == ["hungarian", "greedy", "fp-matching", "hungarian", "greedy"]
+    assert [row["instances"] for row in rows] == [3, 3, 3, 2, 2]
+    for row in rows:
+        assert positive(row, {"sum_rate_mbps", "seconds", "ratio_hungarian", "iterations"})
+        assert 0 < row["share_of_bound"] <= 1 + 1e-9
+        assert row["settled_after"] <= row["iterations"]
+    assert rows[0]["ratio_hungarian"] == 1
+    assert rows[1]["ratio_hungarian"] == rows[1]["seconds"] / rows[0]["seconds"]
+
+
+def test_in_paper_the_hungarian_allocator_takes_under_a_tenth_of_150_alternations():
+    rows = solvers.measure((solvers.Case("paper", 1),), names=("sca-matching",))
+    assert [row["iterations"] for row in rows[1:]] == [151]
+    assert all(row["ratio_hungarian"] > 10 for row in rows[1:])
+    assert rows[0]["share_of_bound"] > 0.999
 
 
 def test_memory_is_that_of_a_process_of_its_own_in_which_everyone_trains():

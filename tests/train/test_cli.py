@@ -126,6 +126,13 @@ def test_an_episode_is_rendered_as_text_picture_and_animation(capsys, tmp_path):
     assert Image.open(tmp_path / "all.gif").n_frames == 3
 
 
+def test_the_solvers_are_measured_on_demand(capsys, monkeypatch):
+    monkeypatch.setattr("train.benchmarks.solvers.measure", lambda: [{"solver": "hungarian", "ratio_hungarian": 1.0}])
+    code, out, _ = run(capsys, "benchmark", "solvers", "--json")
+    assert code == 0
+    assert json.loads(out) == [{"solver": "hungarian", "ratio_hungarian": 1.0}]
+
+
 def test_help_of_every_command_explains_every_option(capsys):
     for command in ("envs", "competitors", "train", "evaluate", "leaderboard", "render", "benchmark"):
         with pytest.raises(SystemExit) as left:

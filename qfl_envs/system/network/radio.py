@@ -34,6 +34,16 @@ def dbm_to_w(dbm: FloatOrArray) -> FloatOrArray:
     return 10 ** ((dbm - 30) / 10)
 
 
+def w_to_dbm(power_w: FloatOrArray) -> FloatOrArray:
+    """Power in dBm of a power above 0 in W."""
+    return 10 * np.log10(power_w) + 30
+
+
+def capped_sinr(radio: Radio, sinr: np.ndarray) -> np.ndarray:
+    """What the modulation makes of an SINR (...), which gains nothing above the cap."""
+    return np.minimum(sinr, most_sinr(radio))
+
+
 def uplink(
     radio: Radio,
     gain: np.ndarray,
@@ -255,5 +265,5 @@ def best_alone_bps(radio: Radio, gain: np.ndarray, serving: np.ndarray) -> np.nd
 
 def _full_power_rate_bps(radio: Radio, gain: np.ndarray) -> np.ndarray:
     """Rate over links of any gain (...) at full power, without interference."""
-    snr = np.minimum(dbm_to_w(radio.max_power_dbm) * gain / radio.noise_w, most_sinr(radio))
+    snr = capped_sinr(radio, dbm_to_w(radio.max_power_dbm) * gain / radio.noise_w)
     return radio.subchannel_hz * np.log2(1 + snr)

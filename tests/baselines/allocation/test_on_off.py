@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import qfl_envs  # noqa: F401  registers the environments
 from baselines import make
-from baselines.on_off import on_off_power
+from baselines.allocation.on_off import on_off_power
 from qfl_envs.system.network import radio
 
 modest = settings(deadline=None, max_examples=80, derandomize=True)
