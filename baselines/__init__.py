@@ -12,6 +12,8 @@ _registry = Registry(
         "deadline-greedy": "baselines.rules:DeadlineGreedy",
         "hungarian": "baselines.hungarian:Hungarian",
         "full-power": "baselines.rules:FullPower",
+        "half-power": "baselines.rules:HalfPower",
+        "proportional": "baselines.rules:Proportional",
         "convex": "baselines.convex:Convex",
         "keep": "baselines.adaptation:Keep",
         "fine-tune": "baselines.adaptation:FineTune",
