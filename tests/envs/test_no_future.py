@@ -178,7 +178,8 @@ def test_a_device_that_never_delivered_shows_the_loss_of_a_uniform_guess(env_id)
     env = make(env_id)
     env.reset(seed=0)
     silent = np.arange(6) >= 3
-    for _ in range(6):
+    # in turn, two devices a round: the last observation shows one of these
+    for _ in range(7):
         observation, *_, info = env.step(action_of(env, ~silent))
     seen = env.unwrapped.view(observation).loss
     never = of_shown(env, silent) & (shown_devices(env) >= 0)
