@@ -24,6 +24,8 @@ _registry = Registry(
         "fp": "baselines.allocation.competitors:FractionalProgramming",
         "fp-matching": "baselines.allocation.competitors:MatchingFractionalProgramming",
         "full-power": "baselines.rules:FullPower",
+        "half-power": "baselines.rules:HalfPower",
+        "proportional": "baselines.rules:Proportional",
         "convex": "baselines.convex:Convex",
         "keep": "baselines.adaptation:Keep",
         "fine-tune": "baselines.adaptation:FineTune",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import lambertw
 
 from qfl_envs.system.decision import deal_subchannels
 from qfl_envs.system.devices import wait_seconds
@@ -20,10 +21,16 @@ def alone_rate_bps(view: NetworkView) -> np.ndarray:
 
 @dataclass(frozen=True)
 class ProcessorWork:
-    """Default work of a round: cycles (N) of the CPU, seconds (N) that no clock changes, bits of the model."""
+    """Default work of a round: cycles (N) of the CPU, seconds (N) that no clock changes, bits of the model.
+
+    Attributes:
+        fixed_s: Circuits and the wait for them.
+        circuits_s: Circuits alone, beside other work; they draw power for that long at most.
+    """
 
     cycles: np.ndarray
     fixed_s: np.ndarray
+    circuits_s: np.ndarray
     model_bits: int
 
 
@@ -34,7 +41,7 @@ def processor_work(view: NetworkView) -> ProcessorWork:
     step_cycles = scenario.learning.batch_size * scenario.fleet.cycles_per_sample
     cycles = np.full(len(view.cpu_hz), steps * step_cycles + scenario.security.protection_cycles)
     circuits_s = steps * np.maximum(view.step_s - step_cycles / view.cpu_hz, 0.0)
-    return ProcessorWork(cycles, wait_seconds(scenario) + circuits_s, model_bits(scenario))
+    return ProcessorWork(cycles, wait_seconds(scenario) + circuits_s, circuits_s, model_bits(scenario))
 
 
 def compute_seconds(view: NetworkView) -> np.ndarray:
@@ -42,6 +49,39 @@ def compute_seconds(view: NetworkView) -> np.ndarray:
     steps = view.scenario.learning.local_steps
     protect_s = view.scenario.security.protection_cycles / view.cpu_hz
     return wait_seconds(view.scenario) + steps * view.step_s + protect_s
+
+
+def needed_band_share(view: NetworkView, upload_s: np.ndarray) -> np.ndarray:
+    """Share (N) of its cell's band with which each device uploads in a time (N) at full power; inf where none does.
+
+    The inverse of :func:`qfl_envs.system.network.radio.band_uplink` without interference. With b the share, s the SNR
+    on the whole band and v = s / b, ln(1 + v) / v = q is solved by 1 + v = -W(-q exp(-q)) / q, on the lower branch of
+    Lambert's function.
+    """
+    limits = view.scenario.radio
+    gain = view.gain.mean(-1)[np.arange(len(upload_s)), view.serving_cell]
+    whole_snr = radio.dbm_to_w(view.max_power_dbm) * gain / (limits.noise_w * limits.num_subchannels)
+    band_hz = limits.num_subchannels * limits.subchannel_hz
+    bits_per_hz = view.payload_bits / (np.maximum(upload_s, 1e-12) * band_hz)
+    q = np.log(2) * bits_per_hz / whole_snr
+    # a hair inside the interval in which the branch is defined
+    inside = np.clip(q, 1e-12, 1 - 1e-9)
+    snr = -lambertw(-inside * np.exp(-inside), -1).real / inside - 1
+    share = whole_snr / snr
+    if limits.sinr_cap_db is not None:
+        share = np.maximum(share, bits_per_hz / np.log2(1 + 10 ** (limits.sinr_cap_db / 10)))
+    return np.where((q < 1) & (share <= 1), share, np.inf)
+
+
+def useful_power_dbm(view: NetworkView, share: np.ndarray) -> np.ndarray:
+    """Power (N) that reaches the SINR cap on a share (N) of the band without interference, or full power if less."""
+    limits = view.scenario.radio
+    if limits.sinr_cap_db is None:
+        return np.full(len(share), view.max_power_dbm)
+    gain = view.gain.mean(-1)[np.arange(len(share)), view.serving_cell]
+    noise_w = np.maximum(share, 1e-12) * limits.noise_w * limits.num_subchannels
+    power_dbm = limits.sinr_cap_db + 10 * np.log10(noise_w / np.maximum(gain, 1e-30)) + 30
+    return np.clip(power_dbm, view.min_power_dbm, view.max_power_dbm)
 
 
 def round_seconds(view: NetworkView, participate: np.ndarray) -> float:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import torch
 from gymnasium import spaces
 from sb3_contrib.common.maskable.policies import MaskableActorCriticPolicy
@@ -87,7 +88,7 @@ class DeviceNetwork(nn.Module):
 
 
 class DeviceHeads(nn.Module):
-    """Logits of a MultiDiscrete action that lists, choice after choice, one entry per device."""
+    """What an action is drawn with that lists, choice after choice, one entry per device: logits, or a mean each."""
 
     def __init__(self, num_devices: int, hidden: int, sizes: list[int], idle_probability: float | None) -> None:
         """Make one linear layer per choice, small at first so that all devices begin alike.
@@ -95,19 +96,20 @@ class DeviceHeads(nn.Module):
         Args:
             num_devices: Devices N.
             hidden: Width of what comes in.
-            sizes: How many options each choice has.
-            idle_probability: That of option 0 of the first choice at the start; None for all options alike.
+            sizes: How many options each choice has; 1 for a number, of which the mean is given.
+            idle_probability: That of option 0 of the first choice at the start; None for all options alike. It means
+                nothing where that choice is a number.
         """
         super().__init__()
         self.num_devices = num_devices
         layers = [_small_linear(hidden, size) for size in sizes]
-        if idle_probability is not None:
+        if idle_probability is not None and sizes[0] > 1:
             odds = idle_probability / (1 - idle_probability)
             nn.init.constant_(layers[0].bias[0], math.log(odds * (sizes[0] - 1)))
         self.heads = nn.ModuleList(layers)
 
     def forward(self, latent: Tensor) -> Tensor:
-        """(batch, N * hidden) -> (batch, sum(nvec))."""
+        """(batch, N * hidden) -> (batch, sum(nvec)), or (batch, numbers)."""
         per_device = latent.unflatten(1, (self.num_devices, -1))
         return torch.cat([head(per_device).flatten(1) for head in self.heads], dim=1)
 
@@ -138,7 +140,7 @@ class _PerDevice(BasePolicy):
 
         Args:
             arguments: Those of SB3's ``ActorCriticPolicy``.
-            num_devices: Devices N.
+            num_devices: Devices N that the observation shows.
             hidden: Width of all layers.
             idle_probability: How likely each device idles at first, where the first choice has that option. The slowest
                 participant sets the length of a round, so that of many participants none is worth leaving out; a policy
@@ -148,7 +150,7 @@ class _PerDevice(BasePolicy):
             keywords: Those of SB3's ``ActorCriticPolicy``.
 
         Raises:
-            InvalidValueError: For actions other than choices of each device.
+            InvalidValueError: For actions other than choices or numbers of each device.
         """
         self.num_devices, self.hidden, self.idle_probability = num_devices, hidden, idle_probability
         self.num_names = num_names
@@ -174,7 +176,7 @@ class _PerDevice(BasePolicy):
 
 
 class PerDevicePolicy(_PerDevice, ActorCriticPolicy):
-    """SB3 policy with one shared network per device, for MultiDiscrete actions of one or more choices per device."""
+    """SB3 policy with one shared network per device, for one or more choices, or numbers, per device."""
 
 
 class MaskablePerDevicePolicy(_PerDevice, MaskableActorCriticPolicy):
@@ -182,7 +184,12 @@ class MaskablePerDevicePolicy(_PerDevice, MaskableActorCriticPolicy):
 
 
 def _choices_of_a_device(action_space: spaces.Space[Any], num_devices: int) -> list[int]:
-    """How many options each choice of a device has, where the action lists choice after choice, device by device."""
+    """How many options each choice of a device has, where the action lists choice after choice, device by device.
+
+    Numbers, which a Box has in place of choices, count as choices with one option.
+    """
+    if isinstance(action_space, spaces.Box) and np.prod(action_space.shape) % num_devices == 0:
+        return [1] * int(np.prod(action_space.shape) // num_devices)
     if isinstance(action_space, spaces.MultiDiscrete) and action_space.nvec.size % num_devices == 0:
         sizes = action_space.nvec.reshape(-1, num_devices)
         if (sizes == sizes[:, :1]).all():
@@ -190,5 +197,5 @@ def _choices_of_a_device(action_space: spaces.Space[Any], num_devices: int) -> l
     raise InvalidValueError(
         "action space of a policy per device",
         str(action_space),
-        f"MultiDiscrete, with choices for each of the {num_devices} devices",
+        f"MultiDiscrete or Box, with choices or numbers for each of the {num_devices} devices",
     )

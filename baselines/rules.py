@@ -8,11 +8,21 @@ import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 
-from baselines.estimates import alone_rate_bps, compute_seconds, round_seconds
+from baselines.estimates import (
+    alone_rate_bps,
+    compute_seconds,
+    needed_band_share,
+    processor_work,
+    round_seconds,
+    useful_power_dbm,
+)
 from qfl_envs.competitor import Competitor, Rule
 from qfl_envs.registration import ENVIRONMENTS
 from qfl_envs.system.decision import Decision, deal_subchannels
 from qfl_envs.view import NetworkView
+
+HALVINGS = 30
+"""Of an interval; a billionth of it is left."""
 
 
 class Random(Competitor):
@@ -127,6 +137,68 @@ class FullPower(Rule):
         """The most of everything."""
         assert view.scheduled is not None
         return Decision(view.scheduled[None])
+
+
+class HalfPower(Rule):
+    """Everyone whose turn it is at half the power in dB and half the clock, with equal shares of the band."""
+
+    name = "half-power"
+    environments = ("qfl/Power-v0",)
+
+    def decide(self, view: NetworkView) -> Decision:
+        """The middle of both ranges that the task offers."""
+        assert view.scheduled is not None
+        shape = view.scheduled[None].shape
+        return Decision(
+            view.scheduled[None],
+            power_dbm=np.full(shape, (view.min_power_dbm + view.max_power_dbm) / 2),
+            cpu_share=np.full(shape, 0.5),
+        )
+
+
+class Proportional(Rule):
+    """Everyone whose turn it is, with the share of the band that lets all of a cell finish together.
+
+    Whoever computes longer or is further away gets more of the band. All compute with the same part of their clock, and
+    transmit with full power or what the SINR cap can use of it. A device that would be late even on the whole band is
+    left out.
+    """
+
+    name = "proportional"
+    environments = ("qfl/Power-v0",)
+    clock_share = 0.7
+
+    def decide(self, view: NetworkView) -> Decision:
+        """Share out the band of every cell."""
+        assert view.scheduled is not None
+        work = processor_work(view)
+        ready_s = work.fixed_s + work.cycles / (self.clock_share * view.cpu_hz)
+        on_time = np.isfinite(needed_band_share(view, view.scenario.deadline_s - ready_s))
+        participate, share = view.scheduled & on_time, np.zeros(len(ready_s))
+        for cell in np.unique(view.serving_cell[participate]):
+            members = participate & (view.serving_cell == cell)
+            share += np.where(members, _shares_of_one_end(view, members, ready_s), 0.0)
+        return Decision(
+            participate[None],
+            power_dbm=useful_power_dbm(view, share)[None],
+            cpu_share=np.full((1, len(share)), self.clock_share),
+            band_share=share[None],
+        )
+
+
+def _shares_of_one_end(view: NetworkView, members: np.ndarray, ready_s: np.ndarray) -> np.ndarray:
+    """Shares (N) with which members that are ready for their uploads at a time (N) end them all at the earliest one."""
+    low = high = ready_s[members].max()
+    length_s = view.scenario.deadline_s
+    while needed_band_share(view, high - ready_s)[members].sum() > 1.0:
+        low, high, length_s = high, high + length_s, 2 * length_s
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        if needed_band_share(view, middle - ready_s)[members].sum() > 1.0:
+            low = middle
+        else:
+            high = middle
+    return needed_band_share(view, high - ready_s)
 
 
 def _slots(view: NetworkView) -> int:

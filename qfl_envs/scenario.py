@@ -23,13 +23,14 @@ AGGREGATIONS = ("deadline", "synchronous", "asynchronous", "buffered")
 
 
 class DatasetSize(NamedTuple):
-    """Size of a data set, known before it is loaded."""
+    """Size of a data set, known before it is loaded: most features, training samples, and fewest features."""
 
     pixels: int
     train_samples: int
+    fewest: int = 1
 
 
-DATASETS = {"digits": DatasetSize(64, 1437), "mnist": DatasetSize(784, 60_000)}
+DATASETS = {"digits": DatasetSize(64, 1437), "mnist": DatasetSize(784, 60_000), "sea": DatasetSize(64, 2000, 2)}
 
 
 @dataclass(frozen=True)
@@ -170,7 +171,12 @@ class Learning(Section):
         "learner of every device; 'surrogate' is a calibrated model of how 'qnn' converges; 'none' simulates the "
         "network alone",
     )
-    dataset: str = choice("digits", tuple(DATASETS), "handwritten digits of scikit-learn, or MNIST")
+    dataset: str = choice(
+        "digits",
+        tuple(DATASETS),
+        "handwritten digits of scikit-learn, or MNIST, or the made-up SEA concepts of two labels",
+        source="Street & Kim 2001",
+    )
     num_features: int | None = integer(
         None, 1, None, "principal components that the learner sees; null takes one per qubit", optional=True
     )
@@ -252,7 +258,7 @@ class Drift(Section):
         "data",
         ("data", "label", "concept"),
         "what differs afterwards: p(x), by the transform; p(y), devices hold other labels, half of them vanish; "
-        "or p(y|x), labels are swapped",
+        "or p(y|x), labels are swapped, and of 'sea' the threshold moves from 8 to 9, 7 or 9.5",
     )
     transform: str = choice(
         "rotation", ("rotation", "brightness", "noise"), "what happens to the images where p(x) moves"
@@ -315,11 +321,15 @@ class Scenario(Section):
 
     def check_together(self) -> None:
         """Refuse a learner that does not fit the data or the circuit."""
-        features, pixels = self.num_features, DATASETS[self.learning.dataset].pixels
-        if features > pixels:
+        features, size = self.num_features, DATASETS[self.learning.dataset]
+        if not size.fewest <= features <= size.pixels:
             raise InvalidValueError(
-                "learning.num_features", features, f"at most {pixels}, the pixels of {self.learning.dataset}"
+                "learning.num_features",
+                features,
+                f"from {size.fewest} to {size.pixels}, the features of {self.learning.dataset}",
             )
+        if self.learning.dataset == "sea" and self.drift.kind != "none" and self.drift.moves == "data":
+            raise InvalidValueError("drift.moves", "data", "'label' or 'concept' where learning.dataset is 'sea'")
         if self.learning.model == "qnn" and features != self.quantum.num_qubits:
             raise InvalidValueError(
                 "learning.num_features",

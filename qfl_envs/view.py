@@ -11,10 +11,13 @@ from qfl_envs.scenario import Scenario
 
 @dataclass(frozen=True)
 class NetworkView:
-    """What the server knows before a decision, for one system of N devices, C cells and K sub-channels.
+    """What the server knows before a decision, for one system with C cells and K sub-channels.
+
+    It shows N devices: the whole fleet, or those that the task decides about.
 
     Attributes:
         scenario: Constants of the system.
+        device: (N) number of each in the fleet; -1 for a place that no device has taken, whose values mean nothing.
         gain: (N, C, K) linear power gain to every cell. A task whose observation has one number per device and cell
             repeats it over the sub-channels.
         serving_cell: (N) cell that each device is received best in.
@@ -35,13 +38,14 @@ class NetworkView:
         best_accuracy: Best of the episode so far; None where the task does not show it.
         round_index: Rounds played.
         last_round_s: Duration of the last round.
-        scheduled: (N) bool, whose turn it is; None where the agent itself decides that.
+        scheduled: (N) bool, in which places a device has its turn; None where the agent itself decides who has one.
         local_rate: Learning rate of the local steps; this and the next two are None where the task does not show it.
         dropout: Share of the readouts that local steps leave out.
         activation_bits: Bits of each readout in local steps, 0 for full precision.
     """
 
     scenario: Scenario
+    device: np.ndarray
     gain: np.ndarray
     serving_cell: np.ndarray
     noise_w: float

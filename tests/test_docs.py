@@ -137,6 +137,7 @@ def test_the_docstring_has_the_shape_of_every_observation(env_id):
     env, _, _ = played(env_id)
     (rows, _), scenario = tables(section(env_id, "Observation Space")), env.scenario
     sizes = {"N": scenario.num_devices, "C": scenario.radio.num_cells, "K": scenario.radio.num_subchannels, "1": 1}
+    sizes["S"] = env.task.num_shown
     for name, box in env.observation_space.items():
         product = 1
         for factor in re.fullmatch(r"`\((.+),\)`", rows[name][0]).group(1).split(" * "):

@@ -152,7 +152,7 @@ def _make_model(plan: TrainingPlan, env: VecMonitor, vector_env: FederatedVector
     policies = MASKABLE_POLICIES if algorithm is MaskablePPO else POLICIES
     policy_kwargs = dict(settings["policy_kwargs"])
     if settings["policy"] == "per-device":
-        policy_kwargs["num_devices"] = vector_env.scenario.num_devices
+        policy_kwargs["num_devices"] = vector_env.task.num_shown
         if not vector_env.task.allow_idle:
             policy_kwargs["idle_probability"] = None
     keywords = dict(settings["algorithm"])

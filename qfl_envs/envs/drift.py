@@ -138,7 +138,8 @@ class DriftEnv(ChoiceEnv):
     `drift` says what happens. `kind`: `"abrupt"` (at once), `"gradual"` (sample by sample) or `"recurring"` (to and
     fro). `moves`: `"data"`, p(x), images are rotated, brightened or noisy; `"label"`, p(y), devices hold other labels
     and half of the labels vanish; `"concept"`, p(y|x), labels change places. Devices follow one after the other
-    (`stagger_rounds`).
+    (`stagger_rounds`). With `learning.dataset="sea"`, the SEA concepts, p(y|x) moves as there: one of two labels where
+    x0 + x1 is above a threshold, which goes from 8 to 9, 7 or 9.5.
 
     The presets are changed for this environment: drift is abrupt and moves the concept, six labels change places; the
     model has had 300 steps of central training at the start (`learning.warm_start_steps`); linked devices report their

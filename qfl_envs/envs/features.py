@@ -112,14 +112,15 @@ def _encode(physical: np.ndarray, lengths: np.ndarray, bounds: np.ndarray, warps
     return scaled
 
 
-def common_features(scenario: Scenario, gains: int) -> dict[str, Feature]:
+def common_features(scenario: Scenario, gains: int, num_shown: int) -> dict[str, Feature]:
     """What every task shows.
 
     Args:
         scenario: Sets bounds.
         gains: Gains per device: cells x sub-channels, or cells where the mean over sub-channels is shown.
+        num_shown: Devices that are shown.
     """
-    n, fleet = scenario.num_devices, scenario.fleet
+    n, fleet = num_shown, scenario.fleet
     fastest, slowest = (
         float(devices.step_seconds(scenario, np.array(hz * idle), np.array(shot_s), np.array(1 - idle)))
         for hz, shot_s, idle in ((fleet.cpu_hz[1], fleet.shot_s[0], 1.0), (fleet.cpu_hz[0], fleet.shot_s[1], 0.1))
@@ -127,7 +128,7 @@ def common_features(scenario: Scenario, gains: int) -> dict[str, Feature]:
     # a step that takes no time needs bounds to be scaled by too
     fastest = max(fastest, 1e-12)
     slowest = max(slowest, 2 * fastest)
-    most_samples = capacity(scenario.learning, DATASETS[scenario.learning.dataset].train_samples, n)
+    most_samples = capacity(scenario.learning, DATASETS[scenario.learning.dataset].train_samples, scenario.num_devices)
     features = (
         Feature("gain", n * gains, *GAIN_DB, "db"),
         Feature("step_s", n, fastest, slowest, "log"),

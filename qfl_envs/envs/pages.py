@@ -58,6 +58,9 @@ NOTES = """\
 8. Rounds since the start if it has not delivered yet.
 9. `deadline_s`, or `learning.patience` times that where the server waits for everybody.
 """
+NOTE_OF_SLOTS = """\
+1. The mean over the sub-channels. Entry `s * C + c` belongs to slot `s` and cell `c`.
+"""
 VIEW = """\
 
 `env.unwrapped.view(observation)` gives the same as a `NetworkView` in physical units (gains as `(N, C, K)` linear
@@ -155,7 +158,9 @@ PARTS = {
     "observations of cells": OBSERVATIONS + GAIN_OF_CELLS + DEVICES + ACCURACIES + ROUNDS,
     "observations of sub-channels": OBSERVATIONS + GAIN_OF_SUBCHANNELS + DEVICES + ACCURACIES + ROUNDS,
     "observations without accuracy": OBSERVATIONS + GAIN_OF_CELLS + DEVICES + ROUNDS,
+    "observations of slots": (OBSERVATIONS + GAIN_OF_CELLS + DEVICES).replace("`(N", "`(S") + ACCURACIES + ROUNDS,
     "notes of cells": NOTE_OF_CELLS + NOTES + VIEW,
+    "notes of slots": NOTE_OF_SLOTS + NOTES + VIEW.replace("(N, C, K)", "(S, C, K)"),
     "notes of sub-channels": NOTE_OF_SUBCHANNELS + NOTES + VIEW,
     "info": INFO,
     "repair": REPAIR,

@@ -95,7 +95,7 @@ class Task:
         self.gains_per_device = scenario.radio.num_cells * (
             scenario.radio.num_subchannels if self.gain_per_subchannel else 1
         )
-        features = {**common_features(scenario, self.gains_per_device), **self.more_features()}
+        features = {**common_features(scenario, self.gains_per_device, self.num_shown), **self.more_features()}
         self.features: dict[str, Feature] = {name: one for name, one in features.items() if name not in self.hidden}
         self._encoder = Encoder(self.features)
         self.observation_space = spaces.Dict({name: feature.space for name, feature in self.features.items()})
@@ -105,6 +105,11 @@ class Task:
         self.payload_bits = payload_bits(scenario)
 
     # what subclasses define
+
+    @property
+    def num_shown(self) -> int:
+        """Devices that the observation has entries of, and that decisions in :meth:`encode` are about."""
+        return self.scenario.num_devices
 
     def more_features(self) -> dict[str, Feature]:
         """What this task shows beside the common features; :meth:`more_values` has their values."""
@@ -119,7 +124,11 @@ class Task:
         raise NotImplementedError
 
     def encode(self, decision: Decision) -> np.ndarray:
-        """The actions (E, ...) that come closest to a decision; what the task does not control is left out."""
+        """The actions (E, ...) that come closest to a decision; what the task does not control is left out.
+
+        Args:
+            decision: For the devices that a view of the task shows, in its order.
+        """
         raise NotImplementedError
 
     def action_masks(self, system: FederatedSystem) -> np.ndarray:
@@ -134,11 +143,17 @@ class Task:
 
     def observe(self, system: FederatedSystem, rows: np.ndarray | None = None) -> dict[str, np.ndarray]:
         """Observations (E, size) by name; of some systems where rows are given."""
-        state = system.state
+        values = self.values(system)
+        if rows is not None:
+            values = {name: value[rows] for name, value in values.items()}
+        return self._encoder.encode(values)
+
+    def values(self, system: FederatedSystem) -> dict[str, np.ndarray]:
+        """Values (E, size) of all features, in physical units."""
+        state, offer = system.state, system.offer()
         gain = state.gain if self.gain_per_subchannel else state.mean_gain
         systems = len(gain)
-        offer = system.offer()
-        values = self.more_values(system) | {
+        return self.more_values(system) | {
             "gain": gain.reshape(systems, -1),
             "step_s": offer.step_s,
             "cpu_hz": offer.cpu_hz,
@@ -152,9 +167,6 @@ class Task:
             "round_index": state.round_index[:, None],
             "last_round_s": state.last_round_s[:, None],
         }
-        if rows is not None:
-            values = {name: value[rows] for name, value in values.items()}
-        return self._encoder.encode(values)
 
     def view(self, observation: Mapping[str, np.ndarray]) -> NetworkView:
         """One system's observation in physical units."""
@@ -163,8 +175,9 @@ class Task:
     def _viewed(self, observation: Mapping[str, np.ndarray], **more: Any) -> NetworkView:
         """The common part of a view, and what a task adds to it."""
         scenario, limits = self.scenario, self.scenario.radio
+        more = {"device": np.arange(self.num_shown)} | more
         value = {name: feature.decode(observation[name]) for name, feature in self.features.items()}
-        gain = value["gain"].reshape(scenario.num_devices, limits.num_cells, -1)
+        gain = value["gain"].reshape(self.num_shown, limits.num_cells, -1)
         gain = np.broadcast_to(gain, (*gain.shape[:2], limits.num_subchannels))
         return NetworkView(
             scenario=scenario,
@@ -175,7 +188,7 @@ class Task:
             min_power_dbm=limits.min_power_dbm,
             max_power_dbm=limits.max_power_dbm,
             time_share=self.time_share,
-            payload_bits=np.full(scenario.num_devices, self.payload_bits),
+            payload_bits=np.full(self.num_shown, self.payload_bits),
             num_samples=np.rint(value["num_samples"]).astype(np.int64),
             cpu_hz=value["cpu_hz"],
             step_s=value["step_s"],

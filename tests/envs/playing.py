@@ -56,7 +56,18 @@ def open_action(env, rng):
 
 def action_of(env, participate):
     """The action that comes closest to letting these devices take part and no others."""
-    return env.unwrapped.task.encode(Decision(participate=np.asarray(participate, dtype=bool)[None]))[0]
+    return env.unwrapped.task.encode(Decision(participate=of_shown(env, np.asarray(participate, dtype=bool))[None]))[0]
+
+
+def shown_devices(env):
+    """The devices that the environment's observation shows, place by place, -1 where a place is empty."""
+    task, system = env.unwrapped.task, env.unwrapped.system
+    return task.view({name: value[0] for name, value in task.observe(system).items()}).device
+
+
+def of_shown(env, of_devices):
+    """Values (N, ...) of the devices in the order in which the observation shows them; any value for an empty place."""
+    return np.asarray(of_devices)[shown_devices(env)]
 
 
 def idle_action(env):

@@ -31,7 +31,7 @@ WRONG_ARGUMENTS = {
     "text for a number": ({"num_devices": "six"}, InvalidValueError, ["num_devices", "'six'", "whole number"]),
     "not a number": ({"deadline_s": NAN}, InvalidValueError, ["deadline_s", "nan", "at least"]),
     "fields that do not fit": (
-        {"radio": {"min_power_dbm": 30.0}},
+        {"radio": {"min_power_dbm": 30.0, "max_power_dbm": 17.0}},
         InvalidValueError,
         ["min_power_dbm", "30.0", "17.0"],
     ),

@@ -4,14 +4,17 @@ import copy
 
 import numpy as np
 import pytest
+from gymnasium import spaces
 from playing import make, random_actions, same
 
-from qfl_envs.envs.power import LEAST_CLOCK
+from qfl_envs.envs.power import IDLE_SHARE, LEAST_CLOCK, LEAST_WEIGHT
 from qfl_envs.scenario import Scenario
 from qfl_envs.system.decision import Decision
 from qfl_envs.system.network.radio import dbm_to_w
 
 NUM_DEVICES = 6
+IDLE_AT = 2 * IDLE_SHARE - 1
+"""Up to here the entry of a share idles."""
 ALWAYS_LINKED = {"link_drop": 0.0, "link_recover": 1.0}
 # nothing but the clock and what is radiated takes energy
 CLOCK_ALONE = {
@@ -35,9 +38,9 @@ def begin(num_scheduled=NUM_DEVICES, seed=0, **arguments):
     return env
 
 
-def action_with(power=1.0, clock=1.0, share=1.0):
-    """An action of one number per device, or one for all."""
-    return np.concatenate([np.broadcast_to(part, NUM_DEVICES) for part in (power, clock, share)]).astype(np.float32)
+def action_with(power=1.0, clock=1.0, share=1.0, slots=NUM_DEVICES):
+    """An action of one number per slot, or one for all."""
+    return np.concatenate([np.broadcast_to(part, slots) for part in (power, clock, share)]).astype(np.float32)
 
 
 def decision_of(env, action):
@@ -49,77 +52,120 @@ def report_of(env, action):
     return copy.deepcopy(env.unwrapped.system).step(decision_of(env, action))
 
 
-def scheduled(env):
-    return set(np.flatnonzero(env.unwrapped.task.scheduled(env.unwrapped.system)[0]).tolist())
+def slots(env):
+    return env.unwrapped.task.slots(env.unwrapped.system)[0].tolist()
+
+
+def share_of(weight):
+    """The entry of a share that claims this much of what the largest claim has."""
+    return 1 - (1 - IDLE_AT) * np.log(weight) / np.log(LEAST_WEIGHT)
+
+
+def observed(env):
+    """What the environment shows now."""
+    task = env.unwrapped.task
+    return {name: value[0] for name, value in task.observe(env.unwrapped.system).items()}
 
 
 def test_devices_take_turns():
     env, turns = begin(num_scheduled=2), []
     for _ in range(4):
-        turns.append(scheduled(env))
-        env.step(action_with())
-    assert turns == [{0, 1}, {2, 3}, {4, 5}, {0, 1}]
+        turns.append(slots(env))
+        env.step(action_with(slots=2))
+    assert turns == [[0, 1], [2, 3], [4, 5], [0, 1]]
 
 
 def test_turns_that_do_not_divide_the_fleet_go_on_at_its_beginning():
     env, turns = begin(num_scheduled=4), []
     for _ in range(3):
-        turns.append(scheduled(env))
-        env.step(action_with())
-    assert turns == [{0, 1, 2, 3}, {4, 5, 0, 1}, {2, 3, 4, 5}]
+        turns.append(slots(env))
+        env.step(action_with(slots=4))
+    assert turns == [[0, 1, 2, 3], [4, 5, 0, 1], [2, 3, 4, 5]]
 
 
 def test_the_next_device_takes_the_turn_of_one_that_cannot():
     env = begin(num_scheduled=2)
     env.unwrapped.system.state.link_up[0, 1] = False
-    assert scheduled(env) == {0, 2}
+    assert slots(env) == [0, 2]
 
 
-def test_all_who_can_have_a_turn_where_they_are_fewer_than_turns():
+def test_all_who_can_have_a_slot_where_they_are_fewer_than_slots():
     env = begin(num_scheduled=3)
     env.unwrapped.system.state.link_up[0] = np.arange(NUM_DEVICES) == 4
-    assert scheduled(env) == {4}
+    assert slots(env) == [4, -1, -1]
 
 
 def test_whose_turn_it_is_depends_on_no_action():
     idle, busy = begin(num_scheduled=2), begin(num_scheduled=2)
     for action in random_actions(busy, 5):
-        idle.step(action_with(share=-1.0))
+        idle.step(action_with(share=-1.0, slots=2))
         busy.step(action)
-        assert scheduled(idle) == scheduled(busy)
+        assert slots(idle) == slots(busy)
 
 
 @pytest.mark.parametrize(("cells", "subchannels", "turns"), [(1, 2, 2), (2, 2, 4), (3, 4, 6)])
 def test_one_device_per_subchannel_has_a_turn_by_default(cells, subchannels, turns):
     env = begin(num_scheduled=None, radio={"num_cells": cells, "num_subchannels": subchannels})
-    assert len(scheduled(env)) == turns
+    assert len(slots(env)) == turns
 
 
-def test_the_observation_shows_whose_turn_it_is():
-    env = begin(num_scheduled=2)
-    observation, *_ = env.step(action_with())
-    assert observation["scheduled"].tolist() == [-1, -1, 1, 1, -1, -1]
-    assert env.unwrapped.view(observation).scheduled.tolist() == [False, False, True, True, False, False]
+def test_the_observation_shows_the_devices_in_turn_slot_by_slot():
+    env = begin(num_scheduled=4)
+    observation, *_ = env.step(action_with(slots=4))
+    view, system = env.unwrapped.view(observation), env.unwrapped.system
+    assert view.device.tolist() == slots(env) == [4, 5, 0, 1]
+    assert view.scheduled.all() and view.available.all()
+    np.testing.assert_allclose(view.battery_j, system.state.battery_j[0, view.device], rtol=1e-5)
+    np.testing.assert_allclose(view.step_s, system.step_seconds()[0, view.device], rtol=1e-5)
+
+
+def test_an_empty_slot_shows_the_low_end_of_everything():
+    env = begin(num_scheduled=3)
+    env.unwrapped.system.state.link_up[0] = np.arange(NUM_DEVICES) == 4
+    observation, features = observed(env), env.unwrapped.task.features
+    for name, feature in features.items():
+        if not feature.shared:
+            assert (observation[name].reshape(3, -1)[1:] == -1).all(), name
+    view = env.unwrapped.view(observation)
+    assert view.device.tolist() == [4, -1, -1]
+    assert view.scheduled.tolist() == view.available.tolist() == [True, False, False]
+
+
+def test_the_observation_grows_with_the_slots_and_not_with_the_fleet():
+    sizes = [spaces.flatdim(begin(num_scheduled=2, num_devices=devices).observation_space) for devices in (6, 12)]
+    assert sizes[0] == sizes[1] < spaces.flatdim(begin(num_scheduled=3).observation_space)
 
 
 def test_nobody_but_those_whose_turn_it_is_takes_part():
     env = begin(num_scheduled=2)
     for action in random_actions(env, 6):
-        turns = scheduled(env)
+        turns = slots(env)
         *_, info = env.step(action)
-        assert set(np.flatnonzero(info["participation"]).tolist()) <= turns
+        assert set(np.flatnonzero(info["participation"]).tolist()) <= set(turns)
 
 
-def test_entries_of_devices_whose_turn_it_is_not_have_no_effect():
-    env, other = begin(num_scheduled=2), begin(num_scheduled=2)
-    action, changed = action_with(0.2, 0.3, 0.4), action_with(-0.9, 1.0, 1.0)
-    for device in scheduled(env):
-        changed[device::NUM_DEVICES] = action[device::NUM_DEVICES]
+def test_entries_of_an_empty_slot_have_no_effect():
+    env, other = begin(num_scheduled=3), begin(num_scheduled=3)
+    for each in (env, other):
+        each.unwrapped.system.state.link_up[0] = np.arange(NUM_DEVICES) == 4
+    action, changed = action_with(0.2, 0.3, 0.4, slots=3), action_with(-0.9, 1.0, 1.0, slots=3)
+    changed[::3] = action[::3]
     assert same(env.step(action), other.step(changed))
 
 
+def test_a_number_is_that_of_the_device_in_its_slot():
+    env = begin(num_scheduled=2)
+    env.step(action_with(slots=2))
+    first, second = slots(env)
+    decision = decision_of(env, action_with(power=[-1, 1], clock=[1, -1], share=[1, -1], slots=2))
+    limits = env.unwrapped.scenario.radio
+    assert decision.power_dbm[0, [first, second]].tolist() == [limits.min_power_dbm, limits.max_power_dbm]
+    assert decision.cpu_share[0, [first, second]].tolist() == [1.0, pytest.approx(LEAST_CLOCK)]
+    assert np.flatnonzero(decision.participate[0]).tolist() == [first]
+
+
 def test_a_share_at_the_lower_end_idles():
-    *_, info = begin().step(action_with(share=[-1, 1, 1, -1, 0, -0.9]))
+    *_, info = begin().step(action_with(share=[-1, 1, 1, -0.81, 0, -0.79]))
     assert info["participation"].tolist() == [False, True, True, False, True, True]
 
 
@@ -130,8 +176,9 @@ def test_a_round_in_which_everybody_idles_lasts_until_the_deadline_and_takes_no_
 
 
 def test_shares_split_the_band_in_proportion_to_what_is_wanted():
-    share = decision_of(begin(), action_with(share=[-1, 1, 1, 0, 0, -0.5])).band_share[0]
-    np.testing.assert_allclose(share, np.array([0, 4, 4, 2, 2, 1]) / 13, rtol=1e-6)
+    claims = [-1, 1, 1, *share_of(np.array([0.5, 0.5, 0.25]))]
+    share = decision_of(begin(), action_with(share=claims)).band_share[0]
+    np.testing.assert_allclose(share, np.array([0, 4, 4, 2, 2, 1]) / 13, rtol=1e-5)
 
 
 def test_shares_add_up_to_the_whole_band_of_every_cell_where_somebody_wants_some():
@@ -151,7 +198,7 @@ def test_shares_add_up_to_the_whole_band_of_every_cell_where_somebody_wants_some
 
 
 def test_a_device_alone_has_the_whole_band_whatever_it_wants():
-    alone = np.array([-1, -1, -0.9, -1, -1, -1])
+    alone = np.array([-1, -1, -0.7, -1, -1, -1])
     little, much = (report_of(begin(), action_with(share=share)) for share in (alone, np.where(alone > -1, 1, -1)))
     assert same(little.rates_bps, much.rates_bps)
     assert little.rates_bps[0, 2] > 0
@@ -162,7 +209,7 @@ def test_a_device_alone_has_the_whole_band_whatever_it_wants():
 def test_more_power_never_lowers_ones_own_rate_with_all_else_equal(cells, seed):
     env, rng = begin(seed=seed, radio={"num_cells": cells, "sinr_cap_db": None}), np.random.default_rng(seed)
     for device in range(NUM_DEVICES):
-        action = action_with(rng.uniform(-1, 1, NUM_DEVICES), 1.0, rng.uniform(-0.9, 1, NUM_DEVICES))
+        action = action_with(rng.uniform(-1, 1, NUM_DEVICES), 1.0, rng.uniform(-0.7, 1, NUM_DEVICES))
         rates = []
         for power in np.linspace(-1, 1, 9):
             action[device] = power
@@ -208,21 +255,32 @@ def test_no_action_is_ever_repaired():
         assert not info["repaired"].any()
 
 
-def test_what_a_decision_asks_for_is_what_its_action_stands_for():
-    env, rng = begin(), np.random.default_rng(0)
-    limits = env.unwrapped.scenario.radio
-    participate = rng.random((1, NUM_DEVICES)) < 0.7
-    share = np.where(participate, rng.uniform(0.1, 1.0, participate.shape), 0.0)
+@pytest.mark.parametrize("num_scheduled", [4, NUM_DEVICES])
+def test_what_a_decision_asks_for_is_what_its_action_stands_for(num_scheduled):
+    env, rng = begin(num_scheduled=num_scheduled), np.random.default_rng(0)
+    env.step(action_with(slots=num_scheduled))
+    limits, shape = env.unwrapped.scenario.radio, (1, num_scheduled)
+    participate = rng.random(shape) < 0.7
+    share = np.where(participate, rng.uniform(0.1, 1.0, shape), 0.0)
     wanted = Decision(
         participate=participate,
-        power_dbm=rng.uniform(limits.min_power_dbm, limits.max_power_dbm, participate.shape),
-        cpu_share=rng.uniform(LEAST_CLOCK, 1.0, participate.shape),
+        power_dbm=rng.uniform(limits.min_power_dbm, limits.max_power_dbm, shape),
+        cpu_share=rng.uniform(LEAST_CLOCK, 1.0, shape),
         band_share=share / share.sum(),
     )
     got = decision_of(env, env.unwrapped.task.encode(wanted)[0])
-    assert same(got.participate, wanted.participate)
-    for name in ("power_dbm", "cpu_share", "band_share"):
-        np.testing.assert_allclose(getattr(got, name), getattr(wanted, name), rtol=1e-5, atol=1e-5, err_msg=name)
+    assert got.participate.sum() == participate.sum() > 0
+    for name in ("participate", "power_dbm", "cpu_share", "band_share"):
+        of_slots = getattr(got, name)[:, slots(env)]
+        np.testing.assert_allclose(of_slots, getattr(wanted, name), rtol=1e-5, atol=1e-5, err_msg=name)
+
+
+def test_a_share_too_small_for_the_action_becomes_the_smallest_and_does_not_idle():
+    env = begin()
+    share = np.array([[1.0, 1e-3, 0.0, 1.0, 1.0, 1.0]])
+    got = decision_of(env, env.unwrapped.task.encode(Decision(share > 0, band_share=share))[0])
+    assert got.participate[0].tolist() == [True, True, False, True, True, True]
+    assert got.band_share[0, 1] / got.band_share[0, 0] == pytest.approx(LEAST_WEIGHT, rel=1e-3)
 
 
 def test_an_action_without_power_or_clock_asks_for_the_most_of_both():

@@ -28,6 +28,7 @@ from playing import (
     random_actions,
     rollout,
     same,
+    shown_devices,
 )
 from stable_baselines3.common.env_checker import check_env as sb3_check_env
 
@@ -326,7 +327,7 @@ def test_the_view_has_the_physical_values_of_the_state(env_id):
     task, system = env.unwrapped.task, env.unwrapped.system
     view, state = task.view(observation), system.state
     gain = state.gain if task.gain_per_subchannel else np.broadcast_to(state.gain.mean(-1)[..., None], state.gain.shape)
-    expected = task.more_values(system) | {
+    of_devices = {
         "gain": gain,
         "step_s": system.offer().step_s,
         "cpu_hz": system.offer().cpu_hz,
@@ -335,11 +336,17 @@ def test_the_view_has_the_physical_values_of_the_state(env_id):
         "num_samples": state.num_samples,
         "loss": state.reported_loss,
         "age": state.age,
-        "accuracy": state.accuracy,
-        "best_accuracy": state.best_accuracy,
-        "round_index": state.round_index,
-        "last_round_s": state.last_round_s,
     }
+    places, shown = shown_devices(env), shown_devices(env) >= 0
+    expected = {name: value[0][places] for name, value in of_devices.items()}
+    expected |= {name: value[0] for name, value in task.more_values(system).items()}
+    expected |= {
+        "accuracy": state.accuracy[0],
+        "best_accuracy": state.best_accuracy[0],
+        "round_index": state.round_index[0],
+        "last_round_s": state.last_round_s[0],
+    }
+    assert shown.any()
     assert expected.keys() == task.features.keys() | task.hidden
     for name, feature in task.features.items():
         value = expected[name]
@@ -347,8 +354,10 @@ def test_the_view_has_the_physical_values_of_the_state(env_id):
         if feature.scale == "db":
             low, high = 10 ** (low / 10), 10 ** (high / 10)
         seen = getattr(view, name)
+        if name in of_devices:
+            seen, value = seen[shown], value[shown]
         smallest = 0.0 if feature.scale in ("db", "log") else 1e-6 * high
-        np.testing.assert_allclose(seen, np.clip(value[0], low, high), rtol=1e-5, atol=smallest, err_msg=name)
+        np.testing.assert_allclose(seen, np.clip(value, low, high), rtol=1e-5, atol=smallest, err_msg=name)
 
 
 @every_env
@@ -369,7 +378,7 @@ def test_the_view_has_the_constants_of_the_scenario(env_id):
     assert (view.min_power_dbm, view.max_power_dbm) == (scenario.radio.min_power_dbm, scenario.radio.max_power_dbm)
     assert view.time_share == env.unwrapped.task.time_share
     assert (view.payload_bits == env.unwrapped.system.payload_bits).all()
-    assert view.payload_bits.shape == (scenario.num_devices,)
+    assert view.payload_bits.shape == view.device.shape == (env.unwrapped.task.num_shown,)
 
 
 @every_env

@@ -258,7 +258,7 @@ def test_every_field_is_documented(name):
         ({"learning": {"num_features": 4}}, r"learning.num_features is 4; allowed: null or 6 \(quantum.num_qubits\)"),
         (
             {"learning": {"num_features": 65, "model": "logistic"}},
-            "learning.num_features is 65; allowed: at most 64, the pixels of digits",
+            "learning.num_features is 65; allowed: from 1 to 64, the features of digits",
         ),
         (
             {"learning": {"server_rule": "fedasync"}},

@@ -175,7 +175,7 @@ def test_an_algorithm_that_is_like_another_begins_with_its_settings():
 
 
 def test_another_policy_does_not_inherit_the_keywords_of_the_first():
-    assert configuration("ppo", "qfl/Power-v0", "small")["policy_kwargs"] == {"net_arch": [64, 64]}
+    assert configuration("ppo", "qfl/Drift-v0", "small")["policy_kwargs"] == {"net_arch": [64, 64]}
     assert "hidden" in configuration("ppo", SCHEDULING, "small")["policy_kwargs"]
 
 

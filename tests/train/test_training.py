@@ -91,6 +91,26 @@ def test_the_policy_treats_devices_alike_wherever_they_stand():
     assert torch.allclose(values[0], values[1], atol=1e-5)
 
 
+def test_the_policy_gives_numbers_to_the_devices_of_slots_alike():
+    import torch
+
+    from train.training import ALGORITHMS, POLICIES
+
+    env = make_env("qfl/Power-v0", "train", {"scenario": "tiny", "num_scheduled": 4, **ARGUMENTS})
+    model = ALGORITHMS["ppo"](POLICIES["per-device"], env, policy_kwargs={"num_devices": 4}, seed=0)
+    env.observation_space.seed(0)
+    observation = env.observation_space.sample()
+    order = np.array([2, 0, 3, 1])
+    permuted = {key: value[order] if len(value) == 4 else value for key, value in observation.items()}
+    with torch.no_grad():
+        means, others = (
+            model.policy.get_distribution(as_batch(obs)).distribution.mean.reshape(3, 4)
+            for obs in (observation, permuted)
+        )
+    assert torch.allclose(others, means[:, order], atol=1e-6)
+    assert (means.std(dim=1) > 1e-5).all()
+
+
 def test_names_tell_devices_apart_that_are_otherwise_alike():
     import torch
 

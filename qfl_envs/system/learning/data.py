@@ -1,7 +1,11 @@
-"""Handwritten digits as principal components.
+"""Handwritten digits as principal components, and the SEA concepts.
 
 ``digits`` is scikit-learn's copy of the UCI data set (1,797 images of 8 x 8), split 80:20. ``mnist`` is read from the
 four IDX files in the folder that the environment variable ``QFL_DATA_DIR`` names, or else fetched by scikit-learn.
+
+``sea`` (Street & Kim 2001, KDD) is made up: features uniform from 0 to 10, two labels, the second where the sum of the
+first two features is above a threshold, which is 8, 9, 7 or 9.5. A sample's class is the interval between thresholds
+that its sum lies in, so that a concept is a map from classes to labels, as it is where labels of digits are swapped.
 """
 
 from __future__ import annotations
@@ -22,20 +26,25 @@ MNIST_FILES = {
     "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
     "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
 }
+SEA_THRESHOLDS = (8.0, 9.0, 7.0, 9.5)
+"""The concepts, the one before drift first."""
+SEA_TRAIN, SEA_TEST = 2000, 500
 FEATURE_SCALE = np.pi / 4
 """Standard deviation of the features: angles much larger wrap around and cost several points of accuracy."""
 
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Features and labels.
+    """Features and classes.
 
     Attributes:
         train_features: (T, F) float32.
-        train_labels: (T) int64.
+        train_labels: (T) int64 class of each sample: its label before drift, unless there are ``concepts``.
         test_features: (U, F) float32, held out.
         test_labels: (U) int64.
-        num_classes: Labels are 0 to this, exclusive.
+        num_classes: Classes are 0 to this, exclusive.
+        concepts: Label of every class, in the concept that the data begin with and in others that they can drift to;
+            empty where a class is its own label.
     """
 
     train_features: np.ndarray
@@ -43,6 +52,7 @@ class Dataset:
     test_features: np.ndarray
     test_labels: np.ndarray
     num_classes: int
+    concepts: tuple[tuple[int, ...], ...] = ()
 
 
 @lru_cache(maxsize=8)
@@ -50,7 +60,7 @@ def load_dataset(name: str, num_features: int) -> Dataset:
     """A data set as principal components, fitted on the training images only and scaled by one common factor.
 
     Args:
-        name: ``"digits"`` or ``"mnist"``.
+        name: ``"digits"``, ``"mnist"`` or ``"sea"``, which has no components but as many features.
         num_features: Principal components F.
 
     Returns:
@@ -59,6 +69,8 @@ def load_dataset(name: str, num_features: int) -> Dataset:
     Raises:
         MissingDataError: If MNIST is damaged, or neither in ``QFL_DATA_DIR`` nor can be fetched.
     """
+    if name == "sea":
+        return _sea(num_features)
     return _components(name, num_features, None)
 
 
@@ -67,7 +79,7 @@ def load_transformed(name: str, num_features: int, transform: str, strength: flo
     """The data set after all its images have changed, in the components and the scale of the unchanged one.
 
     Args:
-        name: As in :func:`load_dataset`.
+        name: ``"digits"`` or ``"mnist"``.
         num_features: Principal components F.
         transform: ``"rotation"``, ``"brightness"`` or ``"noise"``.
         strength: Share of 90 degrees, or of the largest brightness.
@@ -118,6 +130,17 @@ def _noisy(images: np.ndarray, strength: float) -> np.ndarray:
 
 
 TRANSFORMS = {"rotation": _rotated, "brightness": _brightened, "noise": _noisy}
+
+
+def _sea(num_features: int) -> Dataset:
+    """The SEA concepts, always the same samples; all features but the first two mean nothing."""
+    rng, thresholds = np.random.default_rng(0), sorted(SEA_THRESHOLDS)
+    values = rng.uniform(0.0, 10.0, (SEA_TRAIN + SEA_TEST, num_features))
+    classes = np.searchsorted(thresholds, values[:, :2].sum(1))
+    features = ((values - 5.0) / (10 / np.sqrt(12)) * FEATURE_SCALE).astype(np.float32)
+    concepts = [tuple(int(number > thresholds.index(one)) for number in range(5)) for one in SEA_THRESHOLDS]
+    train, test = slice(SEA_TRAIN), slice(SEA_TRAIN, None)
+    return Dataset(features[train], classes[train], features[test], classes[test], 5, tuple(concepts))
 
 
 def _digits() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

@@ -260,7 +260,7 @@ def _warm_start(scenario: Scenario) -> np.ndarray:
     data, model, rng = FederatedData(scenario), Model(scenario), np.random.default_rng(0)
     parameters = torch.from_numpy(model.initial(rng.random(model.num_parameters))).requires_grad_(True)
     optimiser = torch.optim.Adam([parameters], lr=WARM_START_RATE)
-    features, labels = torch.from_numpy(data.worlds[0].train_features), torch.from_numpy(data.labels)
+    features, labels = torch.from_numpy(data.worlds[0].train_features), torch.from_numpy(data.first_map[data.labels])
     for _ in range(scenario.learning.warm_start_steps):
         batch = torch.from_numpy(rng.integers(len(labels), size=WARM_START_BATCH))
         optimiser.zero_grad()
