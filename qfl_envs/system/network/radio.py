@@ -32,6 +32,16 @@ def dbm_to_w(dbm: FloatOrArray) -> FloatOrArray:
     return 10 ** ((dbm - 30) / 10)
 
 
+def w_to_dbm(power_w: FloatOrArray) -> FloatOrArray:
+    """Power in dBm of a power above 0 in W."""
+    return 10 * np.log10(power_w) + 30
+
+
+def capped_sinr(radio: Radio, sinr: np.ndarray) -> np.ndarray:
+    """What the modulation makes of an SINR (...), which gains nothing above the cap."""
+    return sinr if radio.sinr_cap_db is None else np.minimum(sinr, 10 ** (radio.sinr_cap_db / 10))
+
+
 def uplink(
     radio: Radio,
     gain: np.ndarray,
@@ -74,9 +84,7 @@ def uplink(
         every_slot = (rows[..., None] * cells + np.arange(cells)) * subchannels + subchannel[..., None]
         total = np.bincount(every_slot.ravel(), received.ravel(), minlength=bins)[slot]
     interference = np.maximum(total - np.where(time_share[:, None], of_own_cell, signal), 0.0)
-    sinr = np.where(transmits, signal / share / (interference + radio.noise_w), 0.0)
-    if radio.sinr_cap_db is not None:
-        sinr = np.minimum(sinr, 10 ** (radio.sinr_cap_db / 10))
+    sinr = capped_sinr(radio, np.where(transmits, signal / share / (interference + radio.noise_w), 0.0))
     return Uplink(sinr, share * radio.subchannel_hz * np.log2(1 + sinr), share)
 
 
@@ -111,9 +119,7 @@ def band_uplink(
     of_own_cell = np.bincount(cell.ravel(), signal.ravel(), minlength=systems * cells)[cell]
     interference = np.maximum(everything - of_own_cell, 0.0)
     noise = np.maximum(own_share, 1e-12) * (interference + radio.noise_w * subchannels)
-    sinr = np.where(transmits, signal / noise, 0.0)
-    if radio.sinr_cap_db is not None:
-        sinr = np.minimum(sinr, 10 ** (radio.sinr_cap_db / 10))
+    sinr = capped_sinr(radio, np.where(transmits, signal / noise, 0.0))
     rate = own_share * subchannels * radio.subchannel_hz * np.log2(1 + sinr)
     return Uplink(sinr, rate, np.ones_like(rate))
 
@@ -159,7 +165,5 @@ def best_alone_bps(radio: Radio, gain: np.ndarray, serving: np.ndarray) -> np.nd
 
 def _full_power_rate_bps(radio: Radio, gain: np.ndarray) -> np.ndarray:
     """Rate over links of any gain (...) at full power, without interference."""
-    snr = dbm_to_w(radio.max_power_dbm) * gain / radio.noise_w
-    if radio.sinr_cap_db is not None:
-        snr = np.minimum(snr, 10 ** (radio.sinr_cap_db / 10))
+    snr = capped_sinr(radio, dbm_to_w(radio.max_power_dbm) * gain / radio.noise_w)
     return radio.subchannel_hz * np.log2(1 + snr)
