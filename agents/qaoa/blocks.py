@@ -12,7 +12,7 @@ from itertools import combinations
 
 import numpy as np
 
-from agents.qaoa.power import best_switched, switched, values_bps
+from agents.qaoa.power import switched, values_bps
 from baselines.allocation.problem import Allocation, AllocationProblem
 from qfl_envs.errors import InvalidValueError
 from qfl_envs.system.network.radio import uplink
@@ -152,7 +152,7 @@ def descend(
             if cost[tuple(chosen)] < cost[tuple(now)]:
                 current.participate[0, block] = chosen < idle
                 current.subchannel[0, block] = np.where(chosen < idle, chosen, 0)
-        controlled, value = best_switched(problem, np.where(current.participate, current.subchannel, idle))
-        if value > float(values_bps(problem, current)[0]):
+        controlled = switched(problem, np.where(current.participate, current.subchannel, idle))
+        if values_bps(problem, controlled) > values_bps(problem, current):
             current = controlled
     return current, solved

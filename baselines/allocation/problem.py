@@ -120,6 +120,11 @@ class AllocationProblem:
         return physics.dbm_to_w(self.radio.min_power_dbm)
 
     @property
+    def sinr_cap(self) -> float:
+        """SINR above which a rate does not rise; infinite without a modulation limit."""
+        return np.inf if self.radio.sinr_cap_db is None else 10 ** (self.radio.sinr_cap_db / 10)
+
+    @property
     def time_share(self) -> bool:
         """Whether devices on one sub-channel of a cell take turns; else they interfere."""
         return self.radio.access == "time_share"
@@ -163,7 +168,7 @@ class Solution:
     Attributes:
         allocation: The last iterate.
         objective_bps: (B, iterations + 1) sum-rate of the start and after every iteration: of that iterate, not of the
-            best so far. An instance that is done keeps its last value while others go on.
+            best so far. The last is that of the allocation. All instances go on until none gains any more.
         iteration_s: (iterations) wall time of every iteration of the whole batch.
     """
 
@@ -189,6 +194,11 @@ class Trace:
         self._objective_bps.append(self._problem.sum_rate_bps(allocation))
         self._begin = time.perf_counter()
         return self._objective_bps[-1]
+
+    def settled(self, tolerance: float) -> bool:
+        """Whether the last iteration raised no instance's objective by more than this share of it."""
+        before, after = self._objective_bps[-2:]
+        return bool((after - before <= tolerance * np.abs(before)).all())
 
     def solution(self) -> Solution:
         """All that was added."""

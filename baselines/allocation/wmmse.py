@@ -1,0 +1,64 @@
+"""Weighted minimum mean square error power control, single antennas (Shi et al. 2011, IEEE TSP 59(9))."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from baselines.allocation.links import Links
+from baselines.allocation.problem import AllocationProblem, Solution, Trace
+from baselines.allocation.sca import Start, starting_power
+
+
+def wmmse(
+    problem: AllocationProblem,
+    subchannel: np.ndarray,
+    start: Start = "maximum",
+    rng: np.random.Generator | None = None,
+    iterations: int = 100,
+    tolerance: float = 1e-6,
+) -> Solution:
+    """Powers on given sub-channels, in one cell or several.
+
+    Amplitudes b, receivers f and weights w are each optimal given the others in turn:
+    f = h b / (sum of all that is received + noise), w = 1 / (1 - f b h), and
+    b = w f h / (sum over the receivers j of w_j f_j^2 h_j^2), clipped to its bounds, where h_j is a device's amplitude gain
+    to receiver j and h to its own.
+
+    The SINR cap is left out; without one, no iteration but the last lowers the sum-rate, and it ends near a stationary
+    point. A device that reaches power 0 stays there, so the start matters.
+
+    Args:
+        problem: Instances with interference.
+        subchannel: (B, N).
+        start: Everyone at the most power, or powers uniform between the least and the most.
+        rng: Source of the random start.
+        iterations: Most of them.
+        tolerance: Ends when no sum-rate grows by more than this share.
+
+    Returns:
+        The iterates; a last iteration more makes powers legal that ended between silence and the least power.
+    """
+    problem.require_interference("wmmse")
+    links = Links.of(problem, subchannel)
+    power_w = starting_power(links, start, rng)
+    trace = Trace(problem, links.allocation(power_w))
+    for _ in range(iterations):
+        power_w = wmmse_step(links, power_w)
+        trace.add(links.allocation(power_w))
+        if trace.settled(tolerance):
+            break
+    trace.add(links.legal(power_w))
+    return trace.solution()
+
+
+def wmmse_step(links: Links, power_w: np.ndarray) -> np.ndarray:
+    """One iteration from powers (B, N)."""
+    amplitude_gain = np.sqrt(links.own)
+    total = links.received(power_w)[links.own_slot]
+    receiver = amplitude_gain * np.sqrt(power_w) / total
+    # 1 - f b h is interference / total, which does not cancel where the signal is strong
+    weight = total / np.maximum(total - power_w * links.own, 1.0)
+    cost = links.price(weight * receiver**2)
+    amplitude = np.zeros_like(power_w)
+    np.divide(weight * receiver * amplitude_gain, cost, out=amplitude, where=cost > 0)
+    return np.clip(amplitude**2, links.low_w, links.high_w)
