@@ -1,19 +1,20 @@
-"""Angles of QAOA circuits tuned once on instances of the train split, for circuits that are not tuned when they decide."""
+"""Angles of QAOA circuits tuned once, on instances of the train split, and not when the circuits decide."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 from scipy.optimize import minimize
 
+from agents.qaoa.allocators import Recursive
 from agents.qaoa.angles import TABLE, Angles, linear_ramp
 from agents.qaoa.blocks import block_cost, deal, greedy_start
 from agents.qaoa.marginals import marginals
 from agents.qaoa.one_hot import OneHotQAOA
-from agents.qaoa.one_shot import draw
+from agents.qaoa.one_shot import draw, recursive
 from agents.qaoa.power import switched, values_bps
 from agents.qaoa.projection import switched_qubo
 from agents.qaoa.tuning import optimise
@@ -34,11 +35,11 @@ def train_instances(preset: str, count: int) -> Iterator[AllocationProblem]:
 def tune(
     preset: str = "small", instances: int = 40, depths: tuple[int, ...] = (1, 2, 3, 4), block_size: int = 3
 ) -> dict[str, Any]:
-    """Angles of blocks and of the one-shot allocator.
+    """Angles of blocks, of the one-shot and of the recursive allocator.
 
     Angles of blocks minimise the mean cost of the blocks of a first sweep, in units of their standard deviation, from a
-    linear ramp. Those of the one-shot allocator maximise the mean sum-rate of its shots after power control, relative to
-    the best device alone on every sub-channel.
+    linear ramp. The others maximise a mean sum-rate, relative to the best device alone on every sub-channel: of all
+    shots after power control, and of what recursion ends with when it fixes one device at a time.
 
     Args:
         preset: Where the instances come from.
@@ -56,38 +57,47 @@ def tune(
         blocks = deal(problem, np.random.default_rng(seed), block_size)
         circuits += [OneHotQAOA(block_cost(problem, start, one.tolist())) for one in blocks]
     options = problems[0].num_subchannels + problems[0].may_idle
-    of_blocks = {
-        depth: optimise(circuits, linear_ramp(depth, circuits[0].options[0])) for depth in sorted(depths)
-    }
-    of_one_shot = _tune_one_shot(problems)
+    of_blocks = {depth: optimise(circuits, linear_ramp(depth, circuits[0].options[0])) for depth in sorted(depths)}
     return {
         "angles": {
             "block": {str(depth): _row(angles, options) for depth, angles in of_blocks.items()},
-            "one-shot": {"1": _row(of_one_shot, problems[0].num_subchannels)},
+            "one-shot": {"1": _row(_tuned(problems, _mean_of_shots), problems[0].num_subchannels)},
+            "recursive": {"1": _row(_tuned(problems, _recursive_value), problems[0].num_subchannels)},
         },
         "settings": {"preset": preset, "split": "train", "instances": instances, "block_size": block_size},
     }
 
 
-def _tune_one_shot(problems: list[AllocationProblem], shots: int = 64) -> Angles:
-    """Of depth one, on the same random numbers at all angles."""
-    quadratics = [switched_qubo(problem) for problem in problems]
+def _mean_of_shots(problem: AllocationProblem, angles: Angles, rng: np.random.Generator) -> float:
+    """Sum-rate of the mean shot of the one-shot allocator."""
+    probabilities = marginals(switched_qubo(problem), angles)[0]
+    return float(values_bps(problem, switched(problem, draw(probabilities, 64, rng))).mean())
+
+
+def _recursive_value(problem: AllocationProblem, angles: Angles, rng: np.random.Generator) -> float:
+    """Sum-rate of recursive QAOA that fixes one device at a time."""
+    return float(values_bps(problem, recursive(problem, angles, Recursive.shots, rng, chunk=1)[0])[0])
+
+
+def _tuned(
+    problems: list[AllocationProblem], value: Callable[[AllocationProblem, Angles, np.random.Generator], float]
+) -> Angles:
+    """Angles of depth one of the largest mean value, on the same random numbers at all angles."""
     options = problems[0].num_subchannels
+    best_bps = [max(float(problem.alone_rate_bps()[0].max(0).sum()), 1e-9) for problem in problems]
 
     def angles_of(point: np.ndarray) -> Angles:
         return Angles(point[:1], -point[1:] / options)
 
     def shortfall(point: np.ndarray) -> float:
-        shares = []
-        for seed, (problem, quadratic) in enumerate(zip(problems, quadratics, strict=True)):
-            probabilities = marginals(quadratic, angles_of(point))[0]
-            choices = draw(probabilities, shots, np.random.default_rng(seed))
-            best = problem.alone_rate_bps()[0].max(0).sum()
-            shares.append(values_bps(problem, switched(problem, choices)).mean() / max(float(best), 1e-9))
-        return -float(np.mean(shares))
+        shares = [
+            value(problem, angles_of(point), np.random.default_rng(seed)) / best
+            for seed, (problem, best) in enumerate(zip(problems, best_bps, strict=True))
+        ]
+        return 1 - float(np.mean(shares))
 
     grid = [np.array([gamma, mixing]) for gamma in (0.5, 1.0, 2.0, 4.0) for mixing in (1.0, 2.0, 2.5)]
-    found = minimize(shortfall, min(grid, key=shortfall), method="Nelder-Mead", options={"maxfev": 60, "xatol": 0.01})
+    found = minimize(shortfall, min(grid, key=shortfall), method="Nelder-Mead", options={"maxfev": 50, "xatol": 0.01})
     return angles_of(found.x)
 
 

@@ -75,7 +75,7 @@ class Allocator(Rule):
 
 
 class OneShot(Allocator):
-    """QAOA in one shot: one circuit of depth one on all devices, with transferred angles; the best shot counts. Simulated."""
+    """QAOA in one shot: one circuit of depth one on all devices, with transferred angles; best of shots. Simulated."""
 
     name = "qaoa-one-shot"
     num_angles = 2
@@ -99,7 +99,7 @@ class UniformShots(Allocator):
 
 
 class Recursive(Allocator):
-    """Recursive QAOA: circuits of depth one; the most certain devices are fixed, and the rest asked again. Simulated."""
+    """Recursive QAOA: depth one; the most certain devices are fixed, and the rest asked again. Simulated."""
 
     name = "qaoa-recursive"
     num_angles = 2
@@ -107,8 +107,8 @@ class Recursive(Allocator):
     circuits_wanted = 5
 
     def allocate(self, problem: AllocationProblem) -> Allocation:
-        """About as many circuits as wanted: so many devices are fixed at a time that all sub-channels are taken by then."""
-        angles = transferred("one-shot", 1, problem.num_subchannels)
+        """Fix so many devices at a time that all sub-channels are taken after about as many circuits as wanted."""
+        angles = transferred("recursive", 1, problem.num_subchannels)
         chunk = -(-problem.num_cells * problem.num_subchannels // self.circuits_wanted)
         allocation, circuits = recursive(problem, angles, self.shots, self.rng, chunk)
         self.ran(circuits, self.shots)
@@ -127,7 +127,7 @@ class Block(Allocator):
 
     def allocate(self, problem: AllocationProblem) -> Allocation:
         """Four sweeps."""
-        return descend(problem, self.solve, self.rng, block_size=self.block_size, sweeps=self.sweeps)
+        return descend(problem, self.solve, self.rng, self.block_size, self.sweeps)
 
     def angles(self, options: int) -> Angles:
         """Of the circuits."""
@@ -172,13 +172,17 @@ class Online(Block):
     """
 
     name = "qaoa-online"
-    slopes_per_sweep = 8
 
     def reset(self, env: gym.Env[Any, Any], seed: int) -> None:
         """Begin an episode with the ramp."""
         super().reset(env, seed)
         self._online: OnlineAngles | None = None
         self._slopes: list[Angles] = []
+
+    def allocate(self, problem: AllocationProblem) -> Allocation:
+        """Four sweeps, each about as many blocks as slopes make a step."""
+        self._slopes_per_step = max(-(-int(problem.available.sum()) // self.block_size), 1)
+        return super().allocate(problem)
 
     def angles(self, options: int) -> Angles:
         """Those of now."""
@@ -194,7 +198,7 @@ class Online(Block):
         if np.ptp(cost) > 0:
             self.ran(2 * self.num_angles, self.shots)
             self._slopes.append(OneHotQAOA(cost).gradient(angles)[1])
-        if len(self._slopes) == self.slopes_per_sweep:
+        if len(self._slopes) >= self._slopes_per_step:
             gamma, beta = (np.mean([getattr(slope, name) for slope in self._slopes], 0) for name in ("gamma", "beta"))
             self._online.step(Angles(gamma, beta))
             self._slopes.clear()

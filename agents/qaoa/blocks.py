@@ -92,9 +92,8 @@ def _subset_worth(problem: AllocationProblem, allocation: Allocation, block: lis
         np.broadcast_to(allocation.power_w[0, devices], shape),
         np.full(len(transmits), problem.time_share),
     )
-    worth = np.zeros((2**size, subchannels))
-    np.add.at(worth, (slice(None), channel), up.rate_bps / problem.radio.subchannel_hz)
-    return worth
+    on_channel = channel[:, None] == np.arange(subchannels)
+    return up.rate_bps @ on_channel / problem.radio.subchannel_hz
 
 
 def greedy_start(problem: AllocationProblem) -> Allocation:
@@ -118,41 +117,29 @@ def deal(problem: AllocationProblem, rng: np.random.Generator, block_size: int) 
 
 
 def descend(
-    problem: AllocationProblem,
-    solve: Solver,
-    rng: np.random.Generator,
-    *,
-    block_size: int,
-    sweeps: int,
-    order: int | None = None,
-) -> tuple[Allocation, int]:
-    """Sweep over the devices in blocks, and control power after each sweep.
+    problem: AllocationProblem, solve: Solver, rng: np.random.Generator, block_size: int, sweeps: int
+) -> Allocation:
+    """Sweep over the devices in blocks from :func:`greedy_start`, and control power after each sweep.
 
-    What a solver proposes is taken if it is not worse, so that the sum-rate never falls.
+    What a solver proposes is taken if it is better, so that the sum-rate never falls.
 
     Args:
-        problem: One instance.
+        problem: One instance with interference.
         solve: Decides a block.
         rng: Deals the devices into blocks anew in every sweep.
         block_size: Devices of a block.
         sweeps: Sweeps over all devices.
-        order: Of :func:`block_cost`.
-
-    Returns:
-        The allocation, and the number of blocks that were solved.
     """
-    current, solved = greedy_start(problem), 0
-    idle = problem.num_subchannels
+    current, idle = greedy_start(problem), problem.num_subchannels
     for _ in range(sweeps):
         for block in deal(problem, rng, block_size):
-            cost = block_cost(problem, current, block.tolist(), order)[0]
+            cost = block_cost(problem, current, block.tolist())
             now = np.where(current.participate[0, block], current.subchannel[0, block], idle)
-            chosen = solve(cost[None])
-            solved += 1
-            if cost[tuple(chosen)] < cost[tuple(now)]:
+            chosen = solve(cost)
+            if cost[0][tuple(chosen)] < cost[0][tuple(now)]:
                 current.participate[0, block] = chosen < idle
                 current.subchannel[0, block] = np.where(chosen < idle, chosen, 0)
         controlled = switched(problem, np.where(current.participate, current.subchannel, idle))
         if values_bps(problem, controlled) > values_bps(problem, current):
             current = controlled
-    return current, solved
+    return current

@@ -87,9 +87,7 @@ def marginals(
             state = coherence * alone[i][:, None] * alone[i].conj()
             turned = amplitude[i] @ state
             whole = (turned @ amplitude[i]).real
-            found[b, i] = (
-                start[b, i] * (1 + abs(factor) ** 2 * whole) + 2 * (factor * amplitude[i] * turned).real
-            )
+            found[b, i] = start[b, i] * (1 + abs(factor) ** 2 * whole) + 2 * (factor * amplitude[i] * turned).real
     # rounding may leave a probability a hair below 0
     found = np.maximum(found, 0.0)
     return found / found.sum(-1, keepdims=True)

@@ -1,9 +1,9 @@
 """QAOA on variables that take one of several options each, exact in the one-hot subspace. Classically simulated.
 
-A processor would spend one qubit on every option of every variable and start in one-hot states, which the XY mixer never
-leaves (Hadfield et al. 2019, Algorithms 12(2), 34; Wang et al. 2020, Phys. Rev. A 101, 012320). The state of M
-variables with A options is then a tensor of A^M amplitudes instead of 2^(M A): the phase of a layer is one product with a
-diagonal, and the mixer on the complete graph of a variable's options is
+A processor would spend one qubit on every option of every variable and start in one-hot states, which the XY mixer
+never leaves (Hadfield et al. 2019, Algorithms 12(2), 34; Wang et al. 2020, Phys. Rev. A 101, 012320). The state of M
+variables with A options is then a tensor of A^M amplitudes instead of 2^(M A): the phase of a layer is one product with
+a diagonal, and the mixer on the complete graph of a variable's options is
 
     exp(-i beta (J - I)) = e^(i beta) (I + (e^(-i beta A) - 1) J / A),
 
@@ -132,8 +132,7 @@ class OneHotQAOA:
         by_gamma, by_beta = (np.empty((len(self.cost), angles.depth)) for _ in range(2))
         for layer in reversed(range(angles.depth)):
             by_beta[:, layer] = 2 * sum(
-                size
-                * np.einsum("bi,bi->b", self._overlap(costate, i).conj(), self._overlap(state, i)).imag
+                size * np.einsum("bi,bi->b", self._overlap(costate, i).conj(), self._overlap(state, i)).imag
                 for i, size in enumerate(self.options)
             )
             turns = self._turns(-angles.gamma[..., layer])

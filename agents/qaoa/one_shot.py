@@ -52,9 +52,9 @@ def recursive(
 ) -> tuple[Allocation, int]:
     """Recursive QAOA (Bravyi et al. 2020, Phys. Rev. Lett. 125, 260505): fix what is most certain, and ask again.
 
-    In each step a circuit on the devices that are left says how often each takes each sub-channel. The most certain ones,
-    no two on one sub-channel, are fixed; what is left is then a smaller problem in which only rates above those that are
-    held already count. It ends when nobody left would add anything.
+    In each step a circuit on the devices that are left says how often each takes each sub-channel. The most certain
+    ones, no two on one sub-channel, are fixed; what is left is then a smaller problem in which only rates above those
+    that are held already count. It ends when nobody left would add anything.
 
     Args:
         problem: One instance.
@@ -84,7 +84,9 @@ def recursive(
         probabilities = marginals(switched_qubo(_part(problem, left), held), angles)[0]
         frequency = np.stack([rng.multinomial(shots, of_device) for of_device in probabilities]) / shots
         circuits += 1
-        for device, channel in _most_certain(np.where(gains[left] > 0, frequency, -1.0), problem.serving[0, left], chunk):
+        for device, channel in _most_certain(
+            np.where(gains[left] > 0, frequency, -1.0), problem.serving[0, left], chunk
+        ):
             choice[left[device]] = channel
             cell = problem.serving[0, left[device]]
             held[0, cell, channel] = rates[0, left[device], channel]

@@ -1,12 +1,12 @@
 """The quadratic problem of who should be on which sub-channel when power is switched on and off afterwards.
 
 Once power is controlled, a sub-channel of a cell is worth about the rate of the best device that was put on it, alone:
-who else is there is switched off. Counting interference in pairs instead charges a crowd many times over, so that from a
-uniform start, with N / K devices on every sub-channel, everyone seems to be in everyone's way.
+who else is there is switched off. Counting interference in pairs instead charges a crowd many times over, so that from
+a uniform start, with N / K devices on every sub-channel, everyone seems to be in everyone's way.
 
-So the true worth, the largest rate among those present, is projected onto terms of one and two devices. Let every device
-be on a sub-channel with probability q = 1/K, as in the uniform start, and sort by rate, r_1 >= r_2 >= ...; with G_i the
-expected worth of devices i + 1, i + 2, ..., a device alone adds d_i = (1 - q)^(i-1) (r_i - G_i) in the mean, and two
+So the true worth, the largest rate among those present, is projected onto terms of one and two devices. Let every
+device be on a sub-channel with probability q = 1/K, as in the uniform start, and sort by rate, r_1 >= r_2 >= ...; with
+G_i the expected worth of devices i + 1, i + 2, ..., a device alone adds d_i = (1 - q)^(i-1) (r_i - G_i) in the mean, and two
 together d_j / (1 - q) less than that, where j is the weaker. This is the least-squares projection under the uniform
 start (Hoeffding's decomposition, of which all higher terms are left out).
 """
