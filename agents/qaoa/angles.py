@@ -59,7 +59,7 @@ def linear_ramp(depth: int, options: int, slope: float = 2.0) -> Angles:
     Args:
         depth: Layers p, at least 1.
         options: A, options per variable; the mixer turns by beta A between the uniform state and all others.
-        slope: Angle D at the end of the ramp; about 2 on a cost of standard deviation 1.
+        slope: Angle D that gamma would end at and beta A begin at; about 2 on a cost of standard deviation 1.
 
     Raises:
         InvalidValueError: For a depth below 1.
@@ -67,7 +67,7 @@ def linear_ramp(depth: int, options: int, slope: float = 2.0) -> Angles:
     if depth < 1:
         raise InvalidValueError("depth", depth, "at least 1")
     middle = (np.arange(depth) + 0.5) / depth
-    return Angles(slope * middle, -2 * slope * (1 - middle) / options)
+    return Angles(slope * middle, -slope * (1 - middle) / options)
 
 
 @lru_cache(maxsize=1)

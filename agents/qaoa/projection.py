@@ -6,9 +6,9 @@ a uniform start, with N / K devices on every sub-channel, everyone seems to be i
 
 So the true worth, the largest rate among those present, is projected onto terms of one and two devices. Let every
 device be on a sub-channel with probability q = 1/K, as in the uniform start, and sort by rate, r_1 >= r_2 >= ...; with
-G_i the expected worth of devices i + 1, i + 2, ..., a device alone adds d_i = (1 - q)^(i-1) (r_i - G_i) in the mean, and two
-together d_j / (1 - q) less than that, where j is the weaker. This is the least-squares projection under the uniform
-start (Hoeffding's decomposition, of which all higher terms are left out).
+G_i the expected worth of devices i + 1, i + 2, ..., device i alone adds d_i = (1 - q)^(i-1) (r_i - G_i) in the mean,
+and two together d_j / (1 - q) less than both alone, where j is the weaker. This is the least-squares projection under
+the uniform start (Hoeffding's decomposition, of which all higher terms are left out).
 """
 
 from __future__ import annotations

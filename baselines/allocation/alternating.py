@@ -29,13 +29,13 @@ def alternating_sca(
     sub-channels and powers.
 
     ``"marginal"``: given the powers, every device in turn takes the sub-channel on which the exact sum-rate is largest
-    with the power that it has (devices without power try with the most, and keep none). Without an SINR cap no alternation
-    lowers the sum-rate. In one cell or several.
+    with the power that it has (devices without power try with the most, and keep none). Without an SINR cap no
+    alternation lowers the sum-rate. In one cell or several.
 
     ``"matching"``: given the powers, every cell matches its devices to sub-channels by the rate that each would have at
     full power under what other cells send now; the rest takes its best own sub-channel. The matched begin the power
-    iteration at the most power. The sum-rate can fall. In one cell what other cells send is nothing, so the assignment is
-    found in the first alternation and stays.
+    iteration at the most power. The sum-rate can fall. In one cell what other cells send is nothing, so the assignment
+    is found in the first alternation and stays.
 
     Args:
         problem: Instances with interference.
@@ -43,7 +43,7 @@ def alternating_sca(
         start: Maximum or random.
         rng: Source of the random start.
         alternations: How many; all of them are made unless a tolerance is given.
-        tolerance: Ends when no sum-rate grows by more than this share.
+        tolerance: Ends when no sum-rate changes by more than this share.
 
     Returns:
         One iteration per alternation; a last one makes powers legal that ended between silence and the least power.

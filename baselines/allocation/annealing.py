@@ -13,13 +13,16 @@ from baselines.allocation.one_hot import OneHotQuadratic
 def anneal(
     problem: OneHotQuadratic,
     rng: np.random.Generator,
-    sweeps: int = 200,
-    hot: float = 4.0,
-    cold: float = 0.2,
+    sweeps: int = 50,
+    hot: float = 3.0,
+    cold: float = 0.05,
 ) -> Iterator[np.ndarray]:
-    """Heat-bath annealing: every device in turn draws its option from the Boltzmann distribution given the others.
+    """Heat-bath annealing with exchanges.
 
-    Temperatures fall geometrically; then come sweeps at temperature zero, which end in a local minimum.
+    Every device in turn draws its option from the Boltzmann distribution given the others, then, in the same way, one
+    of all devices to exchange options with, or itself. Without exchanges a device could only take another's place over
+    a barrier of a whole rate, and the search would freeze at once. Temperatures fall geometrically; then come sweeps of
+    iterated conditional modes, which end in a local minimum.
 
     Args:
         problem: Any one-hot quadratic problem.
@@ -33,12 +36,30 @@ def anneal(
     """
     state = OneHotState(problem, rest_choice(problem))
     instances, devices, options = problem.linear.shape
-    rows = np.arange(instances)
     for temperature in np.geomspace(hot, cold, sweeps):
-        # the option with the least field under Gumbel noise is a draw from the Boltzmann distribution
-        noise = temperature * rng.gumbel(size=(devices, instances, options))
-        for device in range(devices):
-            option = (state.fields[rows, device] - noise[device]).argmin(1)
-            state.change(np.full(instances, device), option)
+        # the option with the least energy less Gumbel noise is a draw from the Boltzmann distribution
+        option_noise = temperature * rng.gumbel(size=(devices, instances, options))
+        for turn in range(devices):
+            device = np.full(instances, turn)
+            state.change(device, (state.fields[:, :, turn] - option_noise[turn]).argmin(1))
+            partner = (_exchange_energies(state, turn) - temperature * rng.gumbel(size=(instances, devices))).argmin(1)
+            mine, theirs = state.choice[:, turn].copy(), state.choice[state.rows, partner]
+            state.change(device, theirs)
+            state.change(partner, mine)
         yield state.choice.copy()
     yield from icm(problem, state.choice)
+
+
+def _exchange_energies(state: OneHotState, device: int) -> np.ndarray:
+    """(B, M) what the energy gains if a device exchanges options with another; 0 for itself and equal options."""
+    theirs = state.choice
+    mine = theirs[:, device]
+    rows = state.rows
+    of_device = state.fields[:, :, device]
+    each = np.arange(theirs.shape[1])
+    gained = np.take_along_axis(of_device, theirs, axis=1) - of_device[rows, mine][:, None]
+    gained += state.fields[rows, mine] - state.fields[rows[:, None], theirs, each]
+    # each finds the other gone from where it goes
+    pair = state.pair[:, device]
+    gained -= pair[rows, mine] + pair[rows[:, None], theirs, each]
+    return np.where(theirs == mine[:, None], 0.0, gained)

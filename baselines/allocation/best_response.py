@@ -23,9 +23,9 @@ def best_response(
 ) -> Solution:
     """Coordinate ascent on the exact objective, in one cell or several, with the SINR cap.
 
-    In a sweep every device, the best received first, takes the sub-channel and power level, or silence where it may idle,
-    with the largest sum-rate while the others stay as they are. No sweep lowers the sum-rate; at the end no device alone
-    can raise it. What takes two devices to move at once, e.g. to swap sub-channels, is out of its reach.
+    In a sweep every device, the best received first, takes the sub-channel and power level, or silence where it may
+    idle, with the largest sum-rate while the others stay as they are. No sweep lowers the sum-rate; at the end no
+    device alone can raise it. What takes two devices to move at once, e.g. to swap sub-channels, is out of its reach.
 
     Args:
         problem: Instances with interference.

@@ -33,27 +33,39 @@ def matched_alone_bps(problem: AllocationProblem) -> np.ndarray:
 def upper_bound_bps(problem: AllocationProblem) -> np.ndarray:
     """Sum-rate (B) that no allocation exceeds, whatever number of devices share a sub-channel.
 
-    Every sub-channel of every cell has all available devices of the cell to choose from, as if each could transmit on
-    all of them, and no other cell interferes; power on it is then exact. Where devices take turns, the mean of their
-    rates is at most the best one's.
+    On one sub-channel of a cell, let q be each device's share of all that is received, noise included. The sum-rate in
+    bit/s/Hz is the sum of -log2(1 - q), convex in q. If no share is above 1/2 that is at most 2 bit/s/Hz, with two
+    halves. Otherwise the strongest has an SINR of x >= 1 and the others together are worth at most log2(1 + 1/x), all
+    that is left beside it; log2(1 + x) + log2(1 + 1/x) rises with x, which is at most the SNR of the strongest alone at
+    full power, and counts up to the SINR cap. So a sub-channel is worth at most a function of the strongest device on
+    it. Every device can be that on one sub-channel only: the bound is the heaviest matching. On each sub-channel it is
+    also at most what exact power control gets of all available devices together. Other cells are left out, they only
+    harm.
 
-    With an SINR cap c, sub-channels are worth at most log2(1 + c) + log2(1 + 1/c): with q_i the share of device i in
-    all that is received, noise included, the sum of log2(1 + SINR) is that of -log2(1 - q_i), convex in q. If one has
-    an SINR of at least 1, the others have together at most what is left beside it; if none has, it is at most 2 bit/s/Hz,
-    with two halves. For c >= 1 both are within this value.
+    In one cell with SNRs well above 1 that is close to the sum of the rates of matched devices alone, which the
+    Hungarian allocator reaches. With several cells, or where all must transmit, it can be far above what is possible.
 
-    Args:
-        problem: Instances; that devices may have to transmit is not counted, which keeps it a bound.
+    Where devices take turns, the mean of their rates is at most that of the best: the matching of alone rates is a
+    bound.
     """
     if problem.time_share:
-        return best_alone_bps(problem)
-    cap = problem.sinr_cap
-    ceiling = np.log2(1 + cap) + np.log2(1 + 1 / cap) if cap >= 1 else np.inf
-    bound = np.zeros(problem.num_instances)
+        return matched_alone_bps(problem)
+    snr = problem.max_power_w * problem.own_gain / problem.radio.noise_w
+    strongest = np.maximum(np.minimum(snr, problem.sinr_cap), 1.0)
+    worth = np.log2(1 + strongest) + np.log2(1 + 1 / strongest)
+    # whoever is not received at all leaves the sub-channel worth nothing
+    worth = np.where(snr > 0, np.minimum(worth, _of_all_together(problem)), 0.0)
+    subchannel = match(problem, worth)
+    won = np.take_along_axis(worth, np.maximum(subchannel, 0)[..., None], axis=2)[..., 0]
+    return np.where(subchannel >= 0, won, 0.0).sum(-1) * problem.radio.subchannel_hz
+
+
+def _of_all_together(problem: AllocationProblem) -> np.ndarray:
+    """(B, N, K) best sum-rate in bit/s/Hz of each device's cell on every sub-channel, with all that are available."""
+    best = np.zeros(problem.own_gain.shape)
     for b in range(problem.num_instances):
-        for cell in range(problem.num_cells):
-            members = (problem.serving[b] == cell) & problem.available[b]
-            full_w = problem.max_power_w * problem.own_gain[b, members].T
-            efficiency = on_off_power(full_w, np.zeros_like(full_w), problem.radio.noise_w)[1]
-            bound[b] += np.minimum(efficiency, ceiling).sum()
-    return bound * problem.radio.subchannel_hz
+        for cell in np.unique(problem.serving[b]):
+            inside = problem.serving[b] == cell
+            full_w = problem.max_power_w * problem.own_gain[b, inside & problem.available[b]].T
+            best[b, inside] = on_off_power(full_w, np.zeros_like(full_w), problem.radio.noise_w)[1]
+    return best

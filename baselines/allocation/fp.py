@@ -1,9 +1,9 @@
 """Fractional programming of powers, and of powers and schedule.
 
-Closed-form fractional programming (Shen & Yu 2018, "Fractional programming for communication systems", part I for powers,
-part II for uplink scheduling by matching, IEEE TSP 66(10)). The same group's FPLinQ is its form for links that each have a
-receiver of their own. With SINRs gamma and multipliers y held, what is left to maximise lies below the sum-rate and
-touches it at the present point, so every iteration gains. The SINR cap is left out.
+Closed-form fractional programming (Shen & Yu 2018, "Fractional programming for communication systems", part I for
+powers, part II for uplink scheduling by matching, IEEE TSP 66(10)). The same group's FPLinQ is its form for links that
+each have a receiver of their own. With SINRs gamma and multipliers y held, what is left to maximise lies below the
+sum-rate and touches it at the present point, so every iteration gains. The SINR cap is left out.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ def fp(
 ) -> Solution:
     """Powers on given sub-channels, in one cell or several.
 
-    gamma is the SINR, y = sqrt((1 + gamma) g p) / (sum of all that is received + noise), and
-    p = (y sqrt((1 + gamma) g) / (sum over the receivers j of y_j^2 g_j))^2, clipped to its bounds. Without an SINR cap no
-    iteration but the last lowers the sum-rate. A device that reaches power 0 stays there, so the start matters.
+    gamma is the SINR, y = sqrt((1 + gamma) g p) / (sum of all that is received + noise), and p = (y sqrt((1 + gamma) g)
+    / (sum over the receivers j of y_j^2 g_j))^2, clipped to its bounds. Without an SINR cap no iteration but the last
+    lowers the sum-rate. A device that reaches power 0 stays there, so the start matters.
 
     Args:
         problem: Instances with interference.
@@ -37,7 +37,7 @@ def fp(
         start: Everyone at the most power, or powers uniform between the least and the most.
         rng: Source of the random start.
         iterations: Most of them.
-        tolerance: Ends when no sum-rate grows by more than this share.
+        tolerance: Ends when no sum-rate changes by more than this share.
 
     Returns:
         The iterates; a last iteration more makes powers legal that ended between silence and the least power.
@@ -70,14 +70,15 @@ def fp_step(links: Links, power_w: np.ndarray) -> np.ndarray:
 def fp_matching(problem: AllocationProblem, iterations: int = 100, tolerance: float = 1e-6) -> Solution:
     """Powers and at most one device on every sub-channel of every cell, decided together.
 
-    From the matching of alone rates at full power, with gamma and y held per slot, a device in cell c and on sub-channel k
-    would have the power p = (a / d)^2, clipped, with a = y sqrt((1 + gamma) g) and d the sum over cells of y^2 g, and be
-    worth 2 a sqrt(p) - d p. The heaviest matching of that is the next schedule. A slot that falls silent stays so.
+    From the matching of alone rates at full power, with gamma and y held per slot, a device in cell c and on
+    sub-channel k would have the power p = (a / d)^2, clipped, with a = y sqrt((1 + gamma) g) and d the sum over cells
+    of y^2 g, and be worth 2 a sqrt(p) - d p. The heaviest matching of that is the next schedule. A slot that falls
+    silent stays so.
 
     Args:
         problem: Instances with interference and devices that may idle.
         iterations: Most of them.
-        tolerance: Ends when no sum-rate grows by more than this share.
+        tolerance: Ends when no sum-rate changes by more than this share.
 
     Raises:
         InvalidValueError: Where every device must transmit.
@@ -98,9 +99,7 @@ def fp_matching(problem: AllocationProblem, iterations: int = 100, tolerance: fl
     return trace.solution()
 
 
-def _schedule(
-    problem: AllocationProblem, subchannel: np.ndarray, power_w: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+def _schedule(problem: AllocationProblem, subchannel: np.ndarray, power_w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Next sub-channels and powers (B, N), of which those without a sub-channel have none."""
     links = Links.of(problem, subchannel)
     shape = (problem.num_instances, problem.num_cells, problem.num_subchannels)

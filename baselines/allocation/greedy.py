@@ -13,8 +13,8 @@ from baselines.allocation.problem import Allocation, AllocationProblem, Solution
 def greedy(problem: AllocationProblem) -> Solution:
     """Let one device more transmit, the one on that sub-channel that raises the exact sum-rate most, until none does.
 
-    Where devices must transmit, the others follow in the same way, each where it harms least. Power is the most, or, where
-    devices must transmit, the least as well. No choice is taken back. In one cell or several, with the SINR cap.
+    Where devices must transmit, the others follow in the same way, each where it harms least. Power is the most, or,
+    where devices must transmit, the least as well. No choice is taken back. In one cell or several, with the SINR cap.
 
     Args:
         problem: Instances with interference.

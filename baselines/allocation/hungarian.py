@@ -13,17 +13,20 @@ def hungarian(problem: AllocationProblem) -> Solution:
     """The assignment that is best if everyone were alone, with those added whom the power control lets transmit.
 
     Devices may idle, one cell: the matching is the optimum among allocations with at most one device on a sub-channel.
-    The others then try their best own sub-channel, and power on these sub-channels is exact. It is the optimum of all
-    allocations where nothing is gained by sharing, which is so above 2.1 dB (two equal devices on a sub-channel beat one
-    only below an SNR of 1.618); below it the assignment can be off.
+    The others then try their best own sub-channel, and power on these sub-channels is exact (see
+    :mod:`baselines.allocation.on_off`), which can only add. The optimum of all allocations can be higher, where it pays
+    that devices share a sub-channel which they do not have here: by at most 1 bit/s/Hz per sub-channel, and by next to
+    nothing where the SNR of the matched is high; :func:`baselines.allocation.bound.upper_bound_bps` bounds it per
+    instance.
 
-    Devices must transmit: those without a sub-channel of their own are all put on one, which is sacrificed to them. Every
-    sub-channel is tried for that, with the matching of the others and exact power.
+    Devices must transmit: those without a sub-channel of their own are all put on one, which is sacrificed to them.
+    Every sub-channel is tried for that, with the matching of the others and exact power. That is near the optimum, not
+    always equal to it: devices without a sub-channel of their own could be spread.
 
     Several cells are solved one by one, blind to each other.
 
     Args:
-        problem: Instances. Where devices take turns nobody is added to the matching, which in one cell with devices that
+        problem: Instances. Where devices take turns nobody is added to the matching, which in one cell of devices that
             may idle is the optimum.
 
     Returns:
@@ -58,9 +61,7 @@ def hungarian(problem: AllocationProblem) -> Solution:
 def at_rest(problem: AllocationProblem) -> Allocation:
     """Everyone silent, or at least power where that is not allowed, on the sub-channel with the best own gain."""
     participate = np.zeros_like(problem.available) if problem.may_idle else problem.available
-    return Allocation(
-        participate, problem.own_gain.argmax(-1), np.full(problem.serving.shape, problem.min_power_w)
-    )
+    return Allocation(participate, problem.own_gain.argmax(-1), np.full(problem.serving.shape, problem.min_power_w))
 
 
 def _finish(problem: AllocationProblem, matched: np.ndarray, otherwise: np.ndarray) -> Allocation:
@@ -73,7 +74,7 @@ def _finish(problem: AllocationProblem, matched: np.ndarray, otherwise: np.ndarr
 
 
 def _cell_rate_bps(problem: AllocationProblem, allocation: Allocation, cells: np.ndarray) -> np.ndarray:
-    """(B, N) for each device the sum-rate of its cell if it were the only one; cells (B, N, C) bool, who is in which."""
+    """(B, N) for each device the sum-rate of its cell if it were the only one; cells (B, N, C) bool, who is where."""
     value = np.zeros(problem.serving.shape)
     for cell in range(problem.num_cells):
         inside = cells[..., cell]

@@ -10,23 +10,33 @@ from baselines.allocation.one_hot import OneHotQuadratic
 
 
 class OneHotState:
-    """A choice (B, M) and its fields (B, M, A), kept up to date device by device."""
+    """A choice (B, M) and its fields, kept up to date device by device.
+
+    Arrays have devices last, so that what a change touches lies together in memory.
+
+    Attributes:
+        choice: (B, M).
+        fields: (B, A, M) energy that each device would add with each option, given the others.
+        pair: (B, M, A, M) the pairs of the problem.
+    """
 
     def __init__(self, problem: OneHotQuadratic, choice: np.ndarray) -> None:
         """Start at a choice (B, M)."""
-        self.problem, self.choice, self.fields = problem, choice.copy(), problem.fields(choice)
-        self._rows = np.arange(len(choice))
+        self.choice = choice.copy()
+        self.fields = np.ascontiguousarray(problem.fields(choice).swapaxes(1, 2))
+        self.pair = np.ascontiguousarray(problem.pair.swapaxes(2, 3))
+        self.rows = np.arange(len(choice))
 
-    def change(self, device: np.ndarray, option: np.ndarray) -> np.ndarray:
-        """Give one device (B) of every instance an option (B); returns who changed (B)."""
-        before = self.choice[self._rows, device]
+    def change(self, device: np.ndarray, option: np.ndarray) -> bool:
+        """Give one device (B) of every instance an option (B); returns whether any changed."""
+        before = self.choice[self.rows, device]
         rows = np.flatnonzero(option != before)
-        device, old, new = device[rows], before[rows], option[rows]
-        pair = self.problem.pair
-        self.fields[rows, :, old] -= pair[rows, device, :, old]
-        self.fields[rows, :, new] += pair[rows, device, :, new]
-        self.choice[rows, device] = new
-        return option != before
+        for b in rows:
+            pair = self.pair[b, device[b]]
+            self.fields[b, before[b]] -= pair[before[b]]
+            self.fields[b, option[b]] += pair[option[b]]
+        self.choice[rows, device[rows]] = option[rows]
+        return len(rows) > 0
 
 
 def strongest_first(problem: OneHotQuadratic) -> np.ndarray:
@@ -51,15 +61,15 @@ def icm(problem: OneHotQuadratic, choice: np.ndarray | None = None, sweeps: int 
         The choice (B, M) after every sweep, whose energy never rises.
     """
     state = OneHotState(problem, rest_choice(problem) if choice is None else choice)
-    rows, order = np.arange(len(state.choice)), strongest_first(problem)
+    rows, order = state.rows, strongest_first(problem)
     for _ in range(sweeps):
         changed = False
         for device in order.T:
-            field = state.fields[rows, device]
+            field = state.fields[rows, :, device]
             best = field.argmin(1)
             # an equal option is no reason to change, or rounding could make it go round in circles
             stays = field[rows, state.choice[rows, device]] <= field[rows, best] + 1e-12
-            changed |= bool(state.change(device, np.where(stays, state.choice[rows, device], best)).any())
+            changed |= state.change(device, np.where(stays, state.choice[rows, device], best))
         yield state.choice.copy()
         if not changed:
             return

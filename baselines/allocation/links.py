@@ -14,8 +14,8 @@ from qfl_envs.system.network.radio import capped_sinr
 class Links:
     """B instances of N devices with a sub-channel each; powers received are multiples of the noise power.
 
-    All devices of a cell on one sub-channel hear the same, so everything is a sum over the slots (cell, sub-channel), and
-    costs N C, not N^2.
+    All devices of a cell on one sub-channel hear the same, so everything is a sum over the slots (cell, sub-channel),
+    and costs N C, not N^2.
 
     Attributes:
         problem: The instances.
@@ -69,7 +69,7 @@ class Links:
         return self._by_slot(self.own_slot, value)[self.own_slot]
 
     def cumulated(self, value: np.ndarray, key: np.ndarray) -> np.ndarray:
-        """(B, N) sum of values (B, N) over the devices of a device's slot that come before it in ascending key (B, N)."""
+        """(B, N) sum of values (B, N) over the devices of a device's slot before it in ascending key (B, N)."""
         order = np.lexsort((key, self.own_slot), axis=-1)
         up_to = np.empty_like(value)
         np.put_along_axis(up_to, order, np.take_along_axis(value, order, axis=1).cumsum(1), axis=1)

@@ -90,7 +90,7 @@ class Moves:
         return worth
 
     def move(self, device: np.ndarray, subchannel: np.ndarray, power_w: np.ndarray) -> None:
-        """Let a silent device (B) of every instance transmit on a sub-channel (B) with a power (B); 0 leaves it silent."""
+        """Let a silent device (B) of every instance transmit on a sub-channel (B) with a power (B), 0 for silence."""
         self.subchannel[self._rows, device] = subchannel
         self._transmit(device, subchannel, power_w)
 

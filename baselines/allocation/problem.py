@@ -138,9 +138,9 @@ class AllocationProblem:
         """(B, N, K) rate of each device alone at full power on each sub-channel; 0 where it is not available."""
         return np.where(self.available[..., None], physics.alone_rate_bps(self.radio, self.gain, self.serving), 0.0)
 
-    def sum_rate_bps(self, allocation: Allocation) -> np.ndarray:
-        """(B) sum of the rates of all devices, the objective; who is not available does not transmit."""
-        up = physics.uplink(
+    def rate_bps(self, allocation: Allocation) -> np.ndarray:
+        """(B, N) rates; who is not available does not transmit."""
+        return physics.uplink(
             self.radio,
             self.gain,
             self.serving,
@@ -148,8 +148,11 @@ class AllocationProblem:
             allocation.subchannel,
             allocation.power_w,
             np.full(self.num_instances, self.time_share),
-        )
-        return up.rate_bps.sum(-1)
+        ).rate_bps
+
+    def sum_rate_bps(self, allocation: Allocation) -> np.ndarray:
+        """(B) sum of the rates of all devices, the objective."""
+        return self.rate_bps(allocation).sum(-1)
 
     def require_interference(self, solver: str) -> None:
         """Refuse access by turns.
@@ -196,9 +199,9 @@ class Trace:
         return self._objective_bps[-1]
 
     def settled(self, tolerance: float) -> bool:
-        """Whether the last iteration raised no instance's objective by more than this share of it."""
+        """Whether the last iteration changed no instance's objective by more than this share of it."""
         before, after = self._objective_bps[-2:]
-        return bool((after - before <= tolerance * np.abs(before)).all())
+        return bool((np.abs(after - before) <= tolerance * before).all())
 
     def solution(self) -> Solution:
         """All that was added."""

@@ -33,15 +33,15 @@ def by_qubo(
 ) -> Solution:
     """Minimise the quadratic problem at full power, then the powers of those who transmit by convex approximation.
 
-    In one cell or several. The quadratic problem counts interference in pairs. Where devices may idle that costs little,
-    as hardly ever more than two share a sub-channel; where all must transmit at once it is far from the sum-rate, and the
-    answer weak.
+    In one cell or several. The quadratic problem counts interference in pairs. Where devices may idle that costs
+    little, as hardly ever more than two share a sub-channel; where all must transmit at once it is far from the
+    sum-rate, and the answer weak.
 
     Args:
         problem: Instances with interference.
         minimise: From the quadratic problem to its choices (B, N), one per iteration.
         power_iterations: Most iterations on the powers.
-        tolerance: Ends when no sum-rate grows by more than this share.
+        tolerance: Ends when no sum-rate changes by more than this share.
 
     Returns:
         The sum-rates of the choices at full power, then of the iterates of the powers. Lower energy can mean less

@@ -11,14 +11,13 @@ from baselines.allocation.links import Links
 from baselines.allocation.problem import Allocation, AllocationProblem, Solution, Trace
 
 
-def relaxed_sca(
-    problem: AllocationProblem, iterations: int = 50, inner: int = 20, tolerance: float = 1e-6
-) -> Solution:
+def relaxed_sca(problem: AllocationProblem, iterations: int = 50, inner: int = 5, tolerance: float = 1e-6) -> Solution:
     """Devices split their power over all sub-channels until the end, when each goes to the one with most of it.
 
     The powers p[n, k] >= 0 of a device add up to at most the most power (exactly to it where devices must transmit). As
-    in :mod:`baselines.allocation.sca`, the subtracted logarithms are replaced by their tangents; the concave rest is
-    maximised by Frank-Wolfe steps with exact line search. The start splits the most power evenly.
+    in :mod:`baselines.allocation.sca`, the subtracted logarithms are replaced by their tangents. The concave rest is
+    raised by steps that split each logarithm of a sum by Jensen's inequality, each with a closed form but for the price
+    of a device's power. The start splits the most power evenly.
 
     In one cell or several, without the SINR cap. The relaxed sum-rate never falls, but nothing in it keeps a device on
     one sub-channel, and rounding loses what it loses: that is reported, not repaired.
@@ -26,7 +25,7 @@ def relaxed_sca(
     Args:
         problem: Instances with interference.
         iterations: Most linearisations.
-        inner: Frank-Wolfe steps for each.
+        inner: Steps for each.
         tolerance: Ends when no relaxed sum-rate grows by more than this share.
 
     Returns:
@@ -67,30 +66,28 @@ def relaxed_step(problem: AllocationProblem, power_w: np.ndarray, inner: int) ->
     rate_of_loss = 1 / np.maximum(_at_own_cell(problem, received) - signal, 1.0)
     of_cells = np.einsum("bnc,bnk->bck", cells, rate_of_loss)
     own_loss = problem.own_gain / problem.radio.noise_w * rate_of_loss
-    slope = np.einsum("bnck,bck->bnk", gain, of_cells) - own_loss
+    slope = np.maximum(np.einsum("bnck,bck->bnk", gain, of_cells) - own_loss, 0.0)
     for _ in range(inner):
-        gradient = np.einsum("bnck,bck->bnk", gain, users / received) - slope
-        target_w = np.zeros_like(power_w)
-        best = gradient.argmax(-1)[..., None]
-        wanted = np.take_along_axis(gradient, best, axis=2) > 0 if problem.may_idle else np.ones(best.shape, dtype=bool)
-        full_w = np.where(wanted & problem.available[..., None], problem.max_power_w, 0.0)
-        np.put_along_axis(target_w, best, full_w, axis=2)
-        towards = _received(problem, target_w)[0]
-        price = (slope * (target_w - power_w)).sum((1, 2))
-        step = _line_search(users, received, towards - received, price)
-        power_w = power_w + step[:, None, None] * (target_w - power_w)
+        claim = power_w * np.einsum("bnck,bck->bnk", gain, users / received)
+        power_w = _within_budget(problem, claim, slope)
         received = _received(problem, power_w)[0]
     return power_w
 
 
-def _line_search(users: np.ndarray, received: np.ndarray, change: np.ndarray, price: np.ndarray) -> np.ndarray:
-    """(B) the step in [0, 1] where sum users log(received + step change) - step price is largest, by bisection."""
-    low, high = np.zeros(len(price)), np.ones(len(price))
-    for _ in range(30):
-        middle = (low + high) / 2
-        slope = (users * change / (received + middle[:, None, None] * change)).sum((1, 2)) - price
-        low, high = np.where(slope > 0, middle, low), np.where(slope > 0, high, middle)
-    return low
+def _within_budget(problem: AllocationProblem, claim: np.ndarray, slope: np.ndarray) -> np.ndarray:
+    """Powers p (B, N, K) that maximise sum claim log p - slope p with the most power for each device.
+
+    They are claim / (slope + price), with a price of each device's power that bisection finds.
+    """
+    total_w = problem.max_power_w
+    high = claim.sum(-1) / total_w + 1e-30
+    low = np.zeros_like(high) if problem.may_idle else -slope.min(-1)
+    for _ in range(50):
+        price = (low + high) / 2
+        spent = (claim / np.maximum(slope + price[..., None], 1e-30)).sum(-1)
+        low, high = np.where(spent > total_w, price, low), np.where(spent > total_w, high, price)
+    # the upper end of the bracket never spends more than there is
+    return claim / np.maximum(slope + high[..., None], 1e-30)
 
 
 def _received(problem: AllocationProblem, power_w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -2,9 +2,10 @@
 
 On one sub-channel of a cell with M devices that are received with powers x, the sum-rate is a difference of concave
 functions, M log(sum_j x_j + s) - sum_i log(sum_{j != i} x_j + s), where s is noise and what other cells send. An
-iteration replaces the second sum by its tangent at the present powers. The rest is concave, below the sum-rate and equal
-to it at the present powers, and its maximum over a box has a closed form: devices in ascending order of their slope c are
-filled up to where M / (sum_j x_j + s) = c. So every iteration gains, and a point where none does is stationary.
+iteration replaces the second sum by its tangent at the present powers. The rest is concave, below the sum-rate and
+equal to it at the present powers, and its maximum over a box has a closed form: devices in ascending order of their
+slope c are filled up to where M / (sum_j x_j + s) = c. So every iteration gains, and a point where none does is
+stationary.
 
 With several cells, one cell after the other has its turn. The rates of the other cells are convex in what they receive
 of it, so their tangent is below them as well, and adds a price to the slopes.
@@ -41,7 +42,7 @@ def sca(
         start: Everyone at the most power, or powers uniform between the least and the most.
         rng: Source of the random start.
         iterations: Most of them, each a turn of every cell.
-        tolerance: Ends when no sum-rate grows by more than this share.
+        tolerance: Ends when no sum-rate changes by more than this share.
 
     Returns:
         The iterates; a last iteration more makes powers legal that ended between silence and the least power.

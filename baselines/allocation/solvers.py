@@ -48,3 +48,6 @@ SOLVERS: Mapping[str, Solve] = {
     "fp": lambda problem, rng: fp(problem, matched_subchannel(problem)),
     "fp-matching": lambda problem, rng: fp_matching(problem),
 }
+
+NEEDS_IDLE = frozenset({"fp-matching"})
+"""Those without an answer where every device must transmit."""

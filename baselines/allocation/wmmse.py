@@ -20,9 +20,8 @@ def wmmse(
     """Powers on given sub-channels, in one cell or several.
 
     Amplitudes b, receivers f and weights w are each optimal given the others in turn:
-    f = h b / (sum of all that is received + noise), w = 1 / (1 - f b h), and
-    b = w f h / (sum over the receivers j of w_j f_j^2 h_j^2), clipped to its bounds, where h_j is a device's amplitude gain
-    to receiver j and h to its own.
+    f = h b / (sum of all that is received + noise), w = 1 / (1 - f b h), and b = w f h / (sum over the receivers j of
+    w_j f_j^2 h_j^2), clipped to its bounds, where h_j is a device's amplitude gain to receiver j and h to its own.
 
     The SINR cap is left out; without one, no iteration but the last lowers the sum-rate, and it ends near a stationary
     point. A device that reaches power 0 stays there, so the start matters.
@@ -33,7 +32,7 @@ def wmmse(
         start: Everyone at the most power, or powers uniform between the least and the most.
         rng: Source of the random start.
         iterations: Most of them.
-        tolerance: Ends when no sum-rate grows by more than this share.
+        tolerance: Ends when no sum-rate changes by more than this share.
 
     Returns:
         The iterates; a last iteration more makes powers legal that ended between silence and the least power.
