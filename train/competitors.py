@@ -22,8 +22,12 @@ def names() -> list[str]:
 
 
 def default_names() -> list[str]:
-    """Those who compete where nobody is named: all that need no training, and :data:`DEFAULT_AGENTS`."""
-    return [name for name in names() if name not in algorithms() or name in DEFAULT_AGENTS]
+    """Those who compete where nobody is named.
+
+    All that need no training, but for the agents :data:`agents.ON_REQUEST`, and :data:`DEFAULT_AGENTS`.
+    """
+    trained = [name for name in algorithms() if name in DEFAULT_AGENTS]
+    return [*baselines.names(), *agents.default_names(), *trained]
 
 
 def is_trained(name: str) -> bool:

@@ -9,8 +9,9 @@ import numpy as np
 from baselines.allocation.links import Links
 from baselines.allocation.matching import match
 from baselines.allocation.moves import Moves
+from baselines.allocation.power_iteration import Start, starting_power
 from baselines.allocation.problem import Allocation, AllocationProblem, Solution, Trace
-from baselines.allocation.sca import Start, sca_step, starting_power
+from baselines.allocation.sca import sca_step
 
 Assignment = Literal["marginal", "matching"]
 

@@ -23,6 +23,7 @@ class Moves:
         self._gain = problem.gain / problem.radio.noise_w
         self._own_gain = problem.own_gain / problem.radio.noise_w
         self._rows = np.arange(problem.num_instances)
+        self._cap = problem.sinr_cap
         self.recount()
 
     def recount(self) -> None:
@@ -97,9 +98,11 @@ class Moves:
     def _transmit(self, device: np.ndarray, subchannel: np.ndarray, power_w: np.ndarray) -> None:
         rows = self._rows
         more_w = power_w - self.power_w[rows, device]
+        if not more_w.any():
+            return
         self._received[rows, :, subchannel] += more_w[:, None] * self._gain[rows, device, :, subchannel]
         self.power_w[rows, device] = power_w
 
     def _rate(self, signal: np.ndarray, interference: np.ndarray) -> np.ndarray:
         """Rate in bit/s/Hz."""
-        return np.log2(1 + np.minimum(signal / interference, self.problem.sinr_cap))
+        return np.log2(1 + np.minimum(signal / interference, self._cap))

@@ -13,15 +13,11 @@ of it, so their tangent is below them as well, and adds a price to the slopes.
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 
 from baselines.allocation.links import Links
-from baselines.allocation.problem import AllocationProblem, Solution, Trace
-from qfl_envs.errors import InvalidValueError
-
-Start = Literal["maximum", "random"]
+from baselines.allocation.power_iteration import Start, iterate_powers
+from baselines.allocation.problem import AllocationProblem, Solution
 
 
 def sca(
@@ -36,41 +32,10 @@ def sca(
 
     The SINR cap is left out of the approximation; without one, no iteration but the last lowers the sum-rate.
 
-    Args:
-        problem: Instances with interference.
-        subchannel: (B, N).
-        start: Everyone at the most power, or powers uniform between the least and the most.
-        rng: Source of the random start.
-        iterations: Most of them, each a turn of every cell.
-        tolerance: Ends when no sum-rate changes by more than this share.
-
-    Returns:
-        The iterates; a last iteration more makes powers legal that ended between silence and the least power.
+    Arguments and result are those of :func:`baselines.allocation.power_iteration.iterate_powers`.
     """
     problem.require_interference("sca")
-    links = Links.of(problem, subchannel)
-    power_w = starting_power(links, start, rng)
-    trace = Trace(problem, links.allocation(power_w))
-    for _ in range(iterations):
-        power_w = sca_step(links, power_w)
-        trace.add(links.allocation(power_w))
-        if trace.settled(tolerance):
-            break
-    trace.add(links.legal(power_w))
-    return trace.solution()
-
-
-def starting_power(links: Links, start: Start, rng: np.random.Generator | None) -> np.ndarray:
-    """Powers (B, N) that an iteration starts from.
-
-    Raises:
-        InvalidValueError: For an unknown start, or a random one without a generator.
-    """
-    if start == "maximum":
-        return links.high_w.copy()
-    if start != "random" or rng is None:
-        raise InvalidValueError("start", start, "'maximum', or 'random' with a generator")
-    return rng.uniform(links.low_w, links.high_w)
+    return iterate_powers(problem, subchannel, sca_step, start, rng, iterations, tolerance)
 
 
 def sca_step(links: Links, power_w: np.ndarray) -> np.ndarray:

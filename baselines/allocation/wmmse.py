@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from baselines.allocation.links import Links
-from baselines.allocation.problem import AllocationProblem, Solution, Trace
-from baselines.allocation.sca import Start, starting_power
+from baselines.allocation.power_iteration import Start, iterate_powers
+from baselines.allocation.problem import AllocationProblem, Solution
 
 
 def wmmse(
@@ -26,28 +26,10 @@ def wmmse(
     The SINR cap is left out; without one, no iteration but the last lowers the sum-rate, and it ends near a stationary
     point. A device that reaches power 0 stays there, so the start matters.
 
-    Args:
-        problem: Instances with interference.
-        subchannel: (B, N).
-        start: Everyone at the most power, or powers uniform between the least and the most.
-        rng: Source of the random start.
-        iterations: Most of them.
-        tolerance: Ends when no sum-rate changes by more than this share.
-
-    Returns:
-        The iterates; a last iteration more makes powers legal that ended between silence and the least power.
+    Arguments and result are those of :func:`baselines.allocation.power_iteration.iterate_powers`.
     """
     problem.require_interference("wmmse")
-    links = Links.of(problem, subchannel)
-    power_w = starting_power(links, start, rng)
-    trace = Trace(problem, links.allocation(power_w))
-    for _ in range(iterations):
-        power_w = wmmse_step(links, power_w)
-        trace.add(links.allocation(power_w))
-        if trace.settled(tolerance):
-            break
-    trace.add(links.legal(power_w))
-    return trace.solution()
+    return iterate_powers(problem, subchannel, wmmse_step, start, rng, iterations, tolerance)
 
 
 def wmmse_step(links: Links, power_w: np.ndarray) -> np.ndarray:

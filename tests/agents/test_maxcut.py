@@ -1,6 +1,6 @@
-"""Known ratios of MaxCut on 3-regular graphs of girth 6 and more: an edge sees a tree (Farhi et al. 2014, arXiv 1411.4028).
+"""Known ratios of MaxCut on 3-regular graphs of girth 6 and more (Farhi et al. 2014, arXiv 1411.4028).
 
-At depth two the 14 vertices within two steps of an edge are all that it depends on.
+An edge sees a tree: at depth two the 14 vertices within two steps of an edge are all that it depends on.
 """
 
 import numpy as np

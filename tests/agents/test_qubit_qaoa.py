@@ -3,7 +3,6 @@ import pytest
 from one_hot_problems import diagonal, random_quadratic
 
 from agents import Angles, OneHotQAOA
-from agents.qaoa.angles import linear_ramp
 from agents.qaoa.qubits import QubitQAOA
 from qfl_envs.errors import InvalidValueError
 
@@ -34,8 +33,9 @@ def test_one_trotter_step_is_not_exact_beyond_two_options():
 
 def test_the_field_mixer_leaves_one_hot_states_and_a_penalty_holds_it_back():
     problem = random_quadratic(1, 2, 3)
+    ramp = Angles((np.arange(6) + 0.5) / 6, -1 + (np.arange(6) + 0.5) / 6)
     left = {
-        penalty: QubitQAOA(problem, mixer="x", penalty=penalty, scale=3.0).one_hot_probabilities(linear_ramp(6, 2))
+        penalty: QubitQAOA(problem, mixer="x", penalty=penalty, scale=3.0).one_hot_probabilities(ramp)
         for penalty in (0.0, 6.0)
     }
     assert left[0.0].sum() < 0.3 < left[6.0].sum() < 0.999

@@ -15,25 +15,20 @@ from baselines.allocation.solvers import SOLVERS
 from qfl_envs.competitor import Cost
 from qfl_envs.system.network.radio import dbm_to_w
 from train.evaluation import make_env
+from train.progress import progress_bar
 from train.statistics import estimate
 
 ENV_ID = "qfl/Allocation-v0"
 REFERENCE = "hungarian"
-OPPONENTS = ("hungarian", "best-response", "icm", "one-hot-annealing", "sca-alternating", "greedy")
+OPPONENTS = ("hungarian", "best-response", "icm", "one-hot-annealing", "sca-matching", "greedy")
 
 
-def measure(
-    presets: Sequence[str] = ("small", "paper"),
-    instances: int = 20,
-    progress: Callable[[], Any] | None = None,
-    **arguments: Any,
-) -> list[dict[str, Any]]:
+def measure(presets: Sequence[str] = ("small", "paper"), instances: int = 20, **arguments: Any) -> list[dict[str, Any]]:
     """Sum-rate of the quantum allocators, their controls and classical solvers, on the same first states of episodes.
 
     Args:
         presets: Scenarios.
         instances: Of the test split, each preset.
-        progress: Called after every decision.
         arguments: Of the environment.
 
     Returns:
@@ -41,7 +36,8 @@ def measure(
         a 95 % interval ``low`` and ``high``, the ``worst`` ratio, ``circuits``, ``shots`` and ``quantum_s`` per
         decision, and the median ``decision_s`` on this machine.
     """
-    return [row for preset in presets for row in _preset(preset, instances, progress or (lambda: None), arguments)]
+    with progress_bar(len(presets) * instances, "instance") as bar:
+        return [row for preset in presets for row in _preset(preset, instances, bar.update, arguments)]
 
 
 def names() -> list[str]:
@@ -65,7 +61,7 @@ def _preset(
             seconds[name].append(time.perf_counter() - begin)
             rates[name].append(float(problem.sum_rate_bps(allocation)[0]))
             costs[name].append(cost)
-            progress()
+        progress()
     return [
         _row(preset, name, np.array(rates[name]) / np.array(rates[REFERENCE]), costs[name], seconds[name])
         for name in names()
