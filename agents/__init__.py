@@ -21,7 +21,7 @@ _registry = Registry(
 names = _registry.names
 make = _registry.make
 ON_REQUEST = ("qaoa-recursive", "qaoa-block", "qaoa-online", "block-uniform", "block-exact")
-"""Those who compete only where they are named: they simulate many circuits in every round, or accompany those who do."""
+"""Those who compete only where they are named: they simulate many circuits a round, or accompany those who do."""
 
 
 def default_names() -> list[str]:
