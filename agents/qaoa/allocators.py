@@ -116,18 +116,29 @@ class Recursive(Allocator):
 
 
 class Block(Allocator):
-    """QAOA in block coordinate descent: circuits on three devices at a time, with transferred angles. Simulated."""
+    """QAOA in block coordinate descent: circuits on a few devices at a time, with transferred angles. Simulated.
+
+    A block has as many devices, up to five, as leave it with no more than 10,000 choices: five of `small`, three of
+    `paper`.
+    """
 
     name = "qaoa-block"
     depth: ClassVar[int] = 3
     num_angles = 6
-    block_size: ClassVar[int] = 3
+    most_devices: ClassVar[int] = 5
+    most_choices: ClassVar[int] = 10_000
     sweeps: ClassVar[int] = 4
     shots: ClassVar[int] = 64
 
     def allocate(self, problem: AllocationProblem) -> Allocation:
-        """Four sweeps."""
-        return descend(problem, self.solve, self.rng, self.block_size, self.sweeps)
+        """Four sweeps; the controls deal the same blocks, whatever they draw themselves."""
+        (dealer,) = self.rng.spawn(1)
+        return descend(problem, self.solve, dealer, self.block_size(problem), self.sweeps)
+
+    def block_size(self, problem: AllocationProblem) -> int:
+        """Devices of a block."""
+        options = problem.num_subchannels + problem.may_idle
+        return max(m for m in range(1, self.most_devices + 1) if m == 1 or options**m <= self.most_choices)
 
     def angles(self, options: int) -> Angles:
         """Of the circuits."""
@@ -181,7 +192,7 @@ class Online(Block):
 
     def allocate(self, problem: AllocationProblem) -> Allocation:
         """Four sweeps, each about as many blocks as slopes make a step."""
-        self._slopes_per_step = max(-(-int(problem.available.sum()) // self.block_size), 1)
+        self._slopes_per_step = max(-(-int(problem.available.sum()) // self.block_size(problem)), 1)
         return super().allocate(problem)
 
     def angles(self, options: int) -> Angles:
