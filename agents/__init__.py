@@ -1,7 +1,29 @@
-"""Quantum competitors, by name."""
+"""Quantum competitors and their controls, by name."""
 
+from agents.qaoa.angles import Angles
+from agents.qaoa.one_hot import OneHotQAOA
 from qfl_envs.competitor import Registry
 
-_registry = Registry("agent", {})
+__all__ = ["ON_REQUEST", "Angles", "OneHotQAOA", "default_names", "make", "names"]
+
+_registry = Registry(
+    "agent",
+    {
+        "qaoa-one-shot": "agents.qaoa.allocators:OneShot",
+        "qaoa-recursive": "agents.qaoa.allocators:Recursive",
+        "qaoa-block": "agents.qaoa.allocators:Block",
+        "qaoa-online": "agents.qaoa.allocators:Online",
+        "uniform-shots": "agents.qaoa.allocators:UniformShots",
+        "block-uniform": "agents.qaoa.allocators:BlockUniform",
+        "block-exact": "agents.qaoa.allocators:BlockExact",
+    },
+)
 names = _registry.names
 make = _registry.make
+ON_REQUEST = ("qaoa-recursive", "qaoa-block", "qaoa-online", "block-uniform", "block-exact")
+"""Those who compete only where they are named: they simulate many circuits a round, or accompany those who do."""
+
+
+def default_names() -> list[str]:
+    """All but :data:`ON_REQUEST`."""
+    return [name for name in names() if name not in ON_REQUEST]

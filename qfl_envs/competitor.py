@@ -26,14 +26,19 @@ class Cost:
     Attributes:
         parameters: Trainable numbers.
         circuit_evaluations: Quantum circuits run per decision.
-        shots: Shots per decision.
+        shots: Shots per decision, of all circuits together.
         decision_s: Mean wall time of a decision.
+        quantum_parameters: Those of the parameters that are angles of circuits.
+        quantum_s: Seconds per decision that a quantum processor would take, as the scenario models it: the wait for it
+            and the time of all shots. Simulators take ``decision_s`` instead.
     """
 
     parameters: int = 0
     circuit_evaluations: float = 0.0
     shots: float = 0.0
     decision_s: float = 0.0
+    quantum_parameters: int = 0
+    quantum_s: float = 0.0
 
 
 class UnsupportedEnvironmentError(QflError, ValueError):

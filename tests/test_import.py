@@ -13,7 +13,7 @@ import qfl_envs
 ROOT = Path(qfl_envs.__file__).parents[1]
 MAY_IMPORT = {
     "qfl_envs": {"qfl_envs"},
-    "agents": {"agents", "qfl_envs"},
+    "agents": {"agents", "baselines", "qfl_envs"},
     "baselines": {"baselines", "qfl_envs"},
     "train": {"train", "agents", "baselines", "qfl_envs"},
 }

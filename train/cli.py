@@ -150,8 +150,16 @@ def _parser() -> Parser:
     calibrate.add_argument("--write", action="store_true", help="replace what is shipped by what was found")
     _add_json(calibrate)
 
-    benchmark = add("benchmark", "Measure speed and memory on this machine, as ratios taken in one run.")
-    subjects = ("circuits", "envs", "scaling", "memory", "mobile-env", "solvers")
+    angles = add("qaoa-angles", "Tune the angles that QAOA allocators use unchanged on all instances, and print them.")
+    angles.add_argument("--preset", default="small", help="whose instances of the train split")
+    angles.add_argument("--instances", type=_positive, default=40, help="how many")
+    angles.add_argument("--write", action="store_true", help="replace the shipped angles by what was found")
+    _add_json(angles)
+
+    benchmark = add(
+        "benchmark", "Measure speed and memory on this machine, as ratios taken in one run, or what allocators reach."
+    )
+    subjects = ("circuits", "envs", "scaling", "memory", "mobile-env", "solvers", "qaoa", "allocation")
     benchmark.add_argument("subject", choices=subjects, help="what is measured")
     _add_json(benchmark)
     return parser

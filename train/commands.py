@@ -231,17 +231,34 @@ def calibrate(options: Namespace) -> None:
         _print_rows(ranks, False)
 
 
+def qaoa_angles(options: Namespace) -> None:
+    """Tune the table of transferred angles."""
+    from qfl_envs.presets import PRESETS
+    from train import qaoa_angles as angles
+
+    reject_unknown([options.preset], PRESETS, "preset")
+    found = angles.tune(options.preset, options.instances)
+    if options.write:
+        angles.write(found)
+    if options.json:
+        print(json.dumps(found))
+    else:
+        _print_rows(angles.table(found), False)
+
+
 def benchmark(options: Namespace) -> None:
     """Measure."""
-    from train.benchmarks import circuits, environments, mobile_env, scaling, solvers
+    from train.benchmarks import allocation, circuits, environments, mobile_env, qaoa, scaling, solvers
 
     measures: dict[str, Callable[[], list[dict[str, Any]]]] = {
+        "allocation": allocation.measure,
         "circuits": circuits.measure,
         "envs": environments.measure,
         "scaling": scaling.measure_devices,
         "memory": scaling.measure_memory,
         "mobile-env": mobile_env.measure,
         "solvers": solvers.measure,
+        "qaoa": qaoa.measure,
     }
     _print_rows(measures[options.subject](), options.json)
 

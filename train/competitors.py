@@ -24,10 +24,11 @@ def names() -> list[str]:
 def default_names() -> list[str]:
     """Those who compete where nobody is named.
 
-    All that need no training, but for the baselines :data:`baselines.ON_REQUEST`, and :data:`DEFAULT_AGENTS`.
+    All that need no training, but for :data:`baselines.ON_REQUEST` and :data:`agents.ON_REQUEST`, and
+    :data:`DEFAULT_AGENTS`.
     """
     trained = [name for name in algorithms() if name in DEFAULT_AGENTS]
-    return [*baselines.default_names(), *agents.names(), *trained]
+    return [*baselines.default_names(), *agents.default_names(), *trained]
 
 
 def is_trained(name: str) -> bool:

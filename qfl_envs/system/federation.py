@@ -271,8 +271,7 @@ class FederatedSystem:
     def available(self) -> np.ndarray:
         """(E, N) bool, devices that can take part: of the fleet, linked, free, with charge above the reserve."""
         state = self.state
-        able = state.active & state.link_up & ~self.empty()
-        return able & (state.busy_s == 0.0) if self.scenario.goes_on else able
+        return state.active & state.link_up & (state.busy_s == 0.0) & ~self.empty()
 
     def drifted(self) -> np.ndarray:
         """Share (E, N) of each device's data that comes from the second distribution this round."""

@@ -116,7 +116,7 @@ def test_the_observation_shows_the_devices_in_turn_slot_by_slot():
     assert view.device.tolist() == slots(env) == [4, 5, 0, 1]
     assert view.scheduled.all() and view.available.all()
     np.testing.assert_allclose(view.battery_j, system.state.battery_j[0, view.device], rtol=1e-5)
-    np.testing.assert_allclose(view.step_s, system.step_seconds()[0, view.device], rtol=1e-5)
+    np.testing.assert_allclose(view.step_s, system.offer().step_s[0, view.device], rtol=1e-5)
 
 
 def test_an_empty_slot_shows_the_low_end_of_everything():

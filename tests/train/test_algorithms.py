@@ -8,6 +8,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import VecMonitor
 from standins import CHOICES, CONTINUOUS
 
+import agents
 import baselines
 from baselines.configurations import algorithms, configuration
 from qfl_envs.errors import InvalidValueError
@@ -158,7 +159,7 @@ def test_a_policy_per_device_refuses_actions_of_another_kind(tmp_path):
 
 def test_only_ppo_is_trained_where_nobody_is_named():
     assert [name for name in competitors.default_names() if competitors.is_trained(name)] == ["ppo"]
-    on_request = (set(algorithms()) - {"ppo"}) | set(baselines.ON_REQUEST)
+    on_request = (set(algorithms()) - {"ppo"}) | set(baselines.ON_REQUEST) | set(agents.ON_REQUEST)
     assert set(competitors.names()) - set(competitors.default_names()) == on_request
     assert "random" in competitors.default_names()
 

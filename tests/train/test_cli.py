@@ -86,7 +86,9 @@ def test_envs_and_competitors_are_listed(capsys):
     assert rows["hungarian"]["environments"] == "qfl/Allocation-v0"
     assert rows["ppo"]["kind"] == "classical"
     assert [name for name in ("ppo", "a2c", "sac") if rows[name]["by_default"]] == ["ppo"]
-    assert run(capsys, "competitors")[1].count("classical") == len(rows)
+    assert rows["qaoa-one-shot"]["kind"] == "quantum"
+    table = run(capsys, "competitors")[1]
+    assert table.count("classical ") + table.count("quantum ") == len(rows)
 
 
 def test_a_model_is_trained_and_then_evaluated_where_it_was_trained(capsys, tmp_path):
@@ -134,7 +136,7 @@ def test_the_solvers_are_measured_on_demand(capsys, monkeypatch):
 
 
 def test_help_of_every_command_explains_every_option(capsys):
-    for command in ("envs", "competitors", "train", "evaluate", "leaderboard", "render", "benchmark"):
+    for command in ("envs", "competitors", "train", "evaluate", "leaderboard", "render", "qaoa-angles", "benchmark"):
         with pytest.raises(SystemExit) as left:
             main([command, "--help"])
         assert left.value.code == 0

@@ -1,0 +1,153 @@
+import gymnasium as gym
+import numpy as np
+import pytest
+from allocation_instances import problem
+
+import agents
+import qfl_envs  # noqa: F401  registers the environments
+from agents.qaoa.allocators import Online
+from agents.qaoa.angles import linear_ramp
+from agents.qaoa.one_shot import draw, one_shot, recursive, uniform_shots
+from agents.qaoa.power import values_bps
+from baselines.allocation.hungarian import hungarian
+from qfl_envs.errors import InvalidValueError
+
+QAOA = ("qaoa-one-shot", "qaoa-recursive", "qaoa-block", "qaoa-online")
+CONTROLS = {"qaoa-one-shot": "uniform-shots", "qaoa-block": "block-uniform"}
+ALL = (*QAOA, "uniform-shots", "block-uniform", "block-exact")
+LONELY = {"num_devices": 1, "radio": {"num_subchannels": 1}}
+NOBODY = {"radio": {"link_drop": 1.0, "link_recover": 0.0}}
+LITERAL = {"allow_idle": False}
+
+
+def make_env(scenario="tiny", **arguments):
+    arguments = {"learning": {"model": "none"}, **arguments}
+    return gym.make("qfl/Allocation-v0", scenario=scenario, disable_env_checker=True, **arguments)
+
+
+def rate_and_cost(name, env, seed):
+    observation, _ = env.reset(seed=seed)
+    competitor = agents.make(name)
+    competitor.reset(env, seed)
+    *_, info = env.step(competitor.act(observation))
+    return info["sum_rate_bps"], competitor.cost()
+
+
+@pytest.mark.parametrize("arguments", [{}, LONELY, NOBODY, LITERAL, {"radio": {"num_cells": 2}}])
+@pytest.mark.parametrize("name", ALL)
+def test_every_allocator_has_a_defined_answer(name, arguments):
+    env = make_env(**arguments)
+    observation, _ = env.reset(seed=1)
+    competitor = agents.make(name)
+    competitor.reset(env, 1)
+    for _ in range(2):
+        action = competitor.act(observation)
+        assert env.action_space.contains(action)
+        observation, _, _, _, info = env.step(action)
+        assert np.isfinite(info["sum_rate_bps"])
+    cost = competitor.cost()
+    assert np.isfinite([cost.circuit_evaluations, cost.shots, cost.quantum_s]).all()
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_the_same_seed_gives_the_same_answer(name):
+    env = make_env()
+    assert rate_and_cost(name, env, 3)[0] == rate_and_cost(name, env, 3)[0]
+
+
+def test_circuits_are_better_than_uniform_shots_at_the_same_budget():
+    env = make_env("small", max_rounds=1)
+    for name, control in CONTROLS.items():
+        found, beside = (np.mean([rate_and_cost(one, env, seed)[0] for seed in range(6)]) for one in (name, control))
+        assert found > 1.005 * beside, name
+
+
+def test_recursion_comes_close_to_the_hungarian_method():
+    shares = []
+    for seed in range(5):
+        instance = problem(12, 4, seed=seed)
+        best = values_bps(instance, hungarian(instance).allocation)[0]
+        allocation, circuits = recursive(instance, linear_ramp(1, 4), 2000, np.random.default_rng(seed), 1)
+        shares.append(values_bps(instance, allocation)[0] / best)
+        assert 4 <= circuits <= 12
+    assert np.mean(shares) > 0.97
+
+
+def test_costs_are_those_of_the_circuits_that_ran():
+    env = make_env("small")
+    one = rate_and_cost("qaoa-one-shot", env, 0)[1]
+    assert (one.parameters, one.quantum_parameters, one.circuit_evaluations, one.shots) == (2, 2, 1.0, 200.0)
+    # small: shots of 0.4 to 8 microseconds, 10 ms of queue
+    assert one.quantum_s == pytest.approx(0.01 + 200 * np.sqrt(4e-7 * 8e-6))
+    block = rate_and_cost("qaoa-block", env, 0)[1]
+    assert block.quantum_parameters == 6
+    assert block.shots == 64 * block.circuit_evaluations
+    online = rate_and_cost("qaoa-online", env, 0)[1]
+    assert block.circuit_evaluations < online.circuit_evaluations <= 13 * block.circuit_evaluations
+    for control in ("uniform-shots", "block-uniform", "block-exact"):
+        cost = rate_and_cost(control, env, 0)[1]
+        assert (cost.quantum_parameters, cost.quantum_s) == (0, 0.0)
+
+
+def test_online_angles_go_on_from_round_to_round_and_begin_anew_with_an_episode():
+    env = make_env("small")
+    observation, _ = env.reset(seed=0)
+    competitor = Online()
+    competitor.reset(env, 0)
+    ramp = linear_ramp(3, 6)
+    seen = []
+    for _ in range(2):
+        observation, *_ = env.step(competitor.act(observation))
+        seen.append(competitor.angles(6).gamma.copy())
+    assert not np.allclose(seen[0], ramp.gamma)
+    assert not np.allclose(seen[1], seen[0])
+    competitor.reset(env, 0)
+    assert np.array_equal(competitor.angles(6).gamma, ramp.gamma)
+
+
+def test_controls_meet_the_same_blocks():
+    env = make_env("small")
+    seen = {}
+    for name in ("qaoa-block", "block-uniform", "block-exact"):
+        observation, _ = env.reset(seed=0)
+        competitor = agents.make(name)
+        competitor.reset(env, 0)
+        costs = seen.setdefault(name, [])
+        solve = competitor.solve
+        competitor.solve = lambda cost, costs=costs, solve=solve: costs.append(cost) or solve(cost)
+        competitor.act(observation)
+        assert costs[0].shape == (1, 6, 6, 6, 6, 6)
+    assert np.array_equal(seen["qaoa-block"][0], seen["block-exact"][0])
+    assert np.array_equal(seen["block-uniform"][0], seen["block-exact"][0])
+
+
+def test_kinds_tell_circuits_from_controls():
+    assert {name for name in agents.names() if agents.make(name).kind == "quantum"} == set(QAOA)
+
+
+def test_turns_and_senseless_budgets_are_refused():
+    env = make_env(radio={"access": "time_share"})
+    observation, _ = env.reset(seed=0)
+    competitor = agents.make("qaoa-block")
+    competitor.reset(env, 0)
+    with pytest.raises(InvalidValueError, match="'interference' for the solver 'qaoa-block'"):
+        competitor.act(observation)
+    rng = np.random.default_rng(0)
+    with pytest.raises(InvalidValueError, match="shots is 0"):
+        one_shot(problem(), linear_ramp(1, 3), 0, rng)
+    with pytest.raises(InvalidValueError, match="chunk is 0"):
+        recursive(problem(), linear_ramp(1, 3), 10, rng, 0)
+
+
+def test_drawn_options_have_their_probabilities():
+    probabilities = np.array([[0.1, 0.6, 0.3], [1.0, 0.0, 0.0]])
+    drawn = draw(probabilities, 5000, np.random.default_rng(0))
+    for device in range(2):
+        share = np.bincount(drawn[:, device], minlength=3) / 5000
+        assert np.abs(share - probabilities[device]).max() < 0.02
+
+
+def test_uniform_shots_use_all_subchannels():
+    instance = problem(6, 3)
+    value = values_bps(instance, uniform_shots(instance, 500, np.random.default_rng(0)))[0]
+    assert value > 0.95 * values_bps(instance, hungarian(instance).allocation)[0]
