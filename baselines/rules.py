@@ -8,7 +8,7 @@ import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 
-from baselines.estimates import alone_rate_bps, compute_seconds, round_seconds
+from baselines.estimates import alone_rate_bps, alone_seconds, round_seconds
 from qfl_envs.competitor import Competitor, Rule
 from qfl_envs.registration import ENVIRONMENTS
 from qfl_envs.system.decision import Decision, deal_subchannels
@@ -73,7 +73,7 @@ class RoundRobin(Selection):
         """The next available devices."""
         n = len(view.available)
         order = (self._next + np.arange(n)) % n
-        chosen = order[view.available[order]][: _slots(view)]
+        chosen = order[view.available[order]][: slots(view)]
         if len(chosen):
             self._next = int(chosen[-1] + 1) % n
         return np.isin(np.arange(n), chosen)
@@ -103,13 +103,13 @@ class ChannelGreedy(Selection):
 
 
 class DeadlineGreedy(Selection):
-    """FedCS (Nishio & Yonetani 2019): as many devices as can upload before the deadline, the quickest first."""
+    """As many devices as can upload before the deadline, the quickest first: FedCS with an order fixed beforehand."""
 
     name = "deadline-greedy"
 
     def pick(self, view: NetworkView) -> np.ndarray:
         """Add one device after the other unless the estimated round would then miss the deadline."""
-        alone_s = compute_seconds(view) + view.payload_bits / np.maximum(alone_rate_bps(view).mean(-1), 1e-9)
+        alone_s = alone_seconds(view)
         chosen = np.zeros(len(view.available), dtype=bool)
         for device in np.argsort(np.where(view.available, alone_s, np.inf), kind="stable")[: view.available.sum()]:
             chosen[device] = True
@@ -129,6 +129,6 @@ class FullPower(Rule):
         return Decision(view.scheduled[None])
 
 
-def _slots(view: NetworkView) -> int:
+def slots(view: NetworkView) -> int:
     """Sub-channels of all cells."""
     return view.gain.shape[1] * view.gain.shape[2]

@@ -22,8 +22,8 @@ def names() -> list[str]:
 
 
 def default_names() -> list[str]:
-    """Those who compete where nobody is named: all that need no training, and :data:`DEFAULT_AGENTS`."""
-    return [name for name in names() if name not in algorithms() or name in DEFAULT_AGENTS]
+    """Those who compete where nobody is named: all that need no training and say so, and :data:`DEFAULT_AGENTS`."""
+    return [name for name in names() if (name in DEFAULT_AGENTS if name in algorithms() else make(name).by_default)]
 
 
 def is_trained(name: str) -> bool:
