@@ -54,10 +54,12 @@ class Recalibrate(FineTune):
 
 
 class Periodic(Keep):
-    """Adapts in every fourth round, with everybody."""
+    """Recalibrates the last layer in every second round, with a quarter of the devices."""
 
     name = "periodic"
-    period: ClassVar[int] = 4
+    adaptation = Adaptation.HEAD
+    share = 0.25
+    period: ClassVar[int] = 2
 
     def adapts(self, view: NetworkView) -> bool:
         """When so many rounds have passed."""
@@ -102,8 +104,8 @@ class AdwinTriggered(Keep):
     adaptation = Adaptation.HEAD
     share = 0.25
     delta: ClassVar[float] = 0.002
-    rounds: ClassVar[int] = 20
-    """For how long it adapts after a change."""
+    rounds: ClassVar[int] = 80
+    """For how long it adapts after a change; on the split val, to go on was better than to stop after 20."""
 
     def reset(self, env: gym.Env[Any, Any], seed: int) -> None:
         """Begin with an empty window.

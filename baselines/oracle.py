@@ -24,6 +24,9 @@ from qfl_envs.envs.task import Task
 from qfl_envs.system.federation import FederatedSystem
 from qfl_envs.system.learning.adaptation import Adaptation
 
+PATIENCE = 1.25
+"""How many times as many rounds as another plan one may take."""
+
 
 @dataclass
 class Plan:
@@ -50,14 +53,15 @@ def try_out(task: Task, system: FederatedSystem, rules: Sequence[Rule], longest:
         task: What they decide and what is rewarded.
         system: A batch of one, which is left as it is.
         rules: Ready to play.
-        longest: Rounds after which a plan is given up.
+        longest: Rounds after which a plan is given up; those that are still going on long after another has ended
+            its episode are given up too.
 
     Returns:
         What the best rule did; None if no episode ended in time.
     """
     plans, finished = [Plan([], []) for _ in rules], []
     running, copies = list(range(len(rules))), system.branch([0] * len(rules))
-    for _ in range(longest):
+    for played in range(1, longest + 1):
         observed = task.observe(copies)
         for row, of in enumerate(running):
             plans[of].actions.append(rules[of].choose({name: array[row] for name, array in observed.items()}))
@@ -68,7 +72,7 @@ def try_out(task: Task, system: FederatedSystem, rules: Sequence[Rule], longest:
             plans[of].rewards.append(float(gained))
         ended = outcome.terminated | outcome.truncated
         finished += [plans[running[row]] for row in np.flatnonzero(ended)]
-        if ended.all():
+        if ended.all() or (finished and played >= PATIENCE * len(finished[0].actions)):
             break
         if ended.any():
             going_on = np.flatnonzero(~ended)
@@ -87,8 +91,6 @@ class Oracle(Competitor):
     """Plans that are tried in each search beside those of the rules, which are tried at the start."""
     every: ClassVar[int] = 5
     """Rounds between two searches."""
-    patience: ClassVar[float] = 1.25
-    """How many times as many rounds as the present plan has left another one may take."""
 
     def reset(self, env: gym.Env[Any, Any], seed: int) -> None:
         """Forget the plan of another episode."""
@@ -103,7 +105,7 @@ class Oracle(Competitor):
             self._plan = self._search(self._rules(), self.env.scenario.max_rounds)
             assert self._plan is not None
         elif self._round % self.every == 0:
-            other = self._search([], int(self.patience * len(self._plan.actions)) + 1)
+            other = self._search([], int(PATIENCE * len(self._plan.actions)) + 1)
             if other is not None and other.value > self._plan.value:
                 self._plan = other
         self._round += 1

@@ -58,8 +58,8 @@ class AgeAndSpeed(Selection):
     def __init__(
         self,
         occupancy: float = 0.8,
-        age_exponent: float = 1.0,
-        loss_exponent: float = 1.0,
+        age_exponent: float = 2.0,
+        loss_exponent: float = 0.5,
         local_steps: int = 1,
         jitter: float = 0.0,
     ) -> None:
