@@ -24,8 +24,8 @@ from qfl_envs.envs.task import Task
 from qfl_envs.system.federation import FederatedSystem
 from qfl_envs.system.learning.adaptation import Adaptation
 
-PATIENCE = 1.25
-"""How many times as many rounds as another plan one may take."""
+PATIENCE = 2.0
+"""How many times as many rounds as the present plan has left another one may take."""
 
 
 @dataclass
@@ -53,15 +53,15 @@ def try_out(task: Task, system: FederatedSystem, rules: Sequence[Rule], longest:
         task: What they decide and what is rewarded.
         system: A batch of one, which is left as it is.
         rules: Ready to play.
-        longest: Rounds after which a plan is given up; those that are still going on long after another has ended
-            its episode are given up too.
+        longest: Rounds after which a plan is given up. Many short rounds can be better than few long ones, so that a
+            tight limit loses good plans.
 
     Returns:
         What the best rule did; None if no episode ended in time.
     """
     plans, finished = [Plan([], []) for _ in rules], []
     running, copies = list(range(len(rules))), system.branch([0] * len(rules))
-    for played in range(1, longest + 1):
+    for _ in range(longest):
         observed = task.observe(copies)
         for row, of in enumerate(running):
             plans[of].actions.append(rules[of].choose({name: array[row] for name, array in observed.items()}))
@@ -72,7 +72,7 @@ def try_out(task: Task, system: FederatedSystem, rules: Sequence[Rule], longest:
             plans[of].rewards.append(float(gained))
         ended = outcome.terminated | outcome.truncated
         finished += [plans[running[row]] for row in np.flatnonzero(ended)]
-        if ended.all() or (finished and played >= PATIENCE * len(finished[0].actions)):
+        if ended.all():
             break
         if ended.any():
             going_on = np.flatnonzero(~ended)

@@ -69,9 +69,11 @@ def test_proportional_fair_compares_a_channel_with_its_own_mean():
     gain = first.gain.mean((1, 2))
     # nobody has a history: the best channel
     assert rule.pick(first).argmax() == gain.argmax()
-    # device 4 has twice its gain of before, however weak it is
-    risen = dataclasses.replace(first, gain=first.gain * np.where(np.arange(6) == 4, 2.0, 1.0)[:, None, None])
-    assert rule.pick(risen).argmax() == 4
+    # the weakest has twice its gain of before, and is still far behind the best
+    weakest = gain.argmin()
+    risen = first.gain * np.where(np.arange(6) == weakest, 2.0, 1.0)[:, None, None]
+    assert risen.mean((1, 2)).argmax() != weakest
+    assert rule.pick(dataclasses.replace(first, gain=risen)).argmax() == weakest
 
 
 def test_proportional_fair_forgets_the_channels_of_other_episodes():
