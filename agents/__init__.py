@@ -4,7 +4,7 @@ from agents.qaoa.angles import Angles
 from agents.qaoa.one_hot import OneHotQAOA
 from qfl_envs.competitor import Registry
 
-__all__ = ["ON_REQUEST", "Angles", "OneHotQAOA", "default_names", "make", "names"]
+__all__ = ["Angles", "OneHotQAOA", "make", "names"]
 
 _registry = Registry(
     "agent",
@@ -20,10 +20,3 @@ _registry = Registry(
 )
 names = _registry.names
 make = _registry.make
-ON_REQUEST = ("qaoa-recursive", "qaoa-block", "qaoa-online", "block-uniform", "block-exact")
-"""Those who compete only where they are named: they simulate many circuits a round, or accompany those who do."""
-
-
-def default_names() -> list[str]:
-    """All but :data:`ON_REQUEST`."""
-    return [name for name in names() if name not in ON_REQUEST]

@@ -10,7 +10,15 @@ _registry = Registry(
         "everyone": "baselines.rules:Everyone",
         "channel-greedy": "baselines.rules:ChannelGreedy",
         "deadline-greedy": "baselines.rules:DeadlineGreedy",
-        "proportional-fair": "baselines.allocation.proportional_fair:ProportionalFair",
+        "random-k": "baselines.selection.ranking:RandomK",
+        "fastest-k": "baselines.selection.ranking:FastestK",
+        "age-of-update": "baselines.selection.ranking:AgeOfUpdate",
+        "proportional-fair": "baselines.selection.ranking:ProportionalFair",
+        "fedcs": "baselines.selection.fedcs:FedCS",
+        "oort": "baselines.selection.oort:Oort",
+        "cs-ucb-q": "baselines.selection.bandit:CsUcbQ",
+        "age-and-speed": "baselines.selection.age_and_speed:AgeAndSpeed",
+        "proportional-fair-matching": "baselines.allocation.proportional_fair:ProportionalFairMatching",
         "hungarian": "baselines.allocation.competitors:Hungarian",
         "greedy": "baselines.allocation.competitors:Greedy",
         "best-response": "baselines.allocation.competitors:BestResponse",
@@ -31,27 +39,11 @@ _registry = Registry(
         "fine-tune": "baselines.adaptation:FineTune",
         "loss-triggered": "baselines.adaptation:LossTriggered",
         "loss-triggered-head": "baselines.adaptation:LossTriggeredHead",
+        "recalibrate": "baselines.adaptation:Recalibrate",
+        "periodic": "baselines.adaptation:Periodic",
+        "adwin": "baselines.adaptation:AdwinTriggered",
+        "oracle": "baselines.oracle:Oracle",
     },
 )
 names = _registry.names
 make = _registry.make
-
-ON_REQUEST = (
-    "greedy",
-    "best-response",
-    "icm",
-    "one-hot-annealing",
-    "sca",
-    "sca-alternating",
-    "sca-matching",
-    "sca-relaxed",
-    "wmmse",
-    "fp",
-    "fp-matching",
-)
-"""Allocators of the same pure sum-rate as ``hungarian``: in one cell none has more, and some take far longer."""
-
-
-def default_names() -> list[str]:
-    """Those that play where nobody is named."""
-    return [name for name in names() if name not in ON_REQUEST]

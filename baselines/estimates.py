@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import lambertw
 
-from qfl_envs.system.decision import deal_subchannels
+from qfl_envs.system.decision import deal_in_order
 from qfl_envs.system.devices import wait_seconds
 from qfl_envs.system.learning.shapes import model_bits
 from qfl_envs.system.network import radio
@@ -44,9 +44,9 @@ def processor_work(view: NetworkView) -> ProcessorWork:
     return ProcessorWork(cycles, wait_seconds(scenario) + circuits_s, circuits_s, model_bits(scenario))
 
 
-def compute_seconds(view: NetworkView) -> np.ndarray:
-    """Time (N) of the default number of local steps and of protecting the update."""
-    steps = view.scenario.learning.local_steps
+def compute_seconds(view: NetworkView, local_steps: int | None = None) -> np.ndarray:
+    """Time (N) of so many local steps, the default number if None, and of protecting the update."""
+    steps = view.scenario.learning.local_steps if local_steps is None else local_steps
     protect_s = view.scenario.security.protection_cycles / view.cpu_hz
     return wait_seconds(view.scenario) + steps * view.step_s + protect_s
 
@@ -84,18 +84,56 @@ def useful_power_dbm(view: NetworkView, share: np.ndarray) -> np.ndarray:
     return np.clip(power_dbm, view.min_power_dbm, view.max_power_dbm)
 
 
-def round_seconds(view: NetworkView, participate: np.ndarray) -> float:
-    """Duration of a round with these participants (N), dealt over the sub-channels at full power, 0 for nobody."""
-    subchannel = deal_subchannels(participate[None], view.serving_cell[None], view.gain[None])
-    power_w = np.full((1, len(participate)), radio.dbm_to_w(view.max_power_dbm))
+def upload_seconds(view: NetworkView) -> np.ndarray:
+    """Time (N) in which each device, alone on its sub-channel, uploads at the mean of its rates."""
+    return view.payload_bits / np.maximum(alone_rate_bps(view).mean(-1), 1e-9)
+
+
+def alone_seconds(view: NetworkView, local_steps: int | None = None) -> np.ndarray:
+    """Time (N) in which each device would be ready, alone on its sub-channel."""
+    return compute_seconds(view, local_steps) + upload_seconds(view)
+
+
+def alone_joules(view: NetworkView, local_steps: int | None = None) -> np.ndarray:
+    """Energy (N) that each device would take for a round, alone on its sub-channel.
+
+    The server does not see how much of a quantum processor is taken by other work, only how much of the clock is left;
+    the whole clock is taken to be the fastest of the fleet's, so that slow processors seem busier than they are.
+    """
+    scenario, fleet = view.scenario, view.scenario.fleet
+    steps = scenario.learning.local_steps if local_steps is None else local_steps
+    step_cycles = scenario.learning.batch_size * fleet.cycles_per_sample
+    cycles = steps * step_cycles + scenario.security.protection_cycles
+    circuits_s = steps * np.maximum(view.step_s - step_cycles / view.cpu_hz, 0.0)
+    idle = np.minimum(view.cpu_hz / fleet.cpu_hz[1], 1.0)
+    radio_w = radio.dbm_to_w(view.max_power_dbm) + fleet.transmit_circuit_w
+    processor_j = fleet.capacitance * cycles * view.cpu_hz**2
+    return processor_j + fleet.quantum_w * circuits_s * idle + radio_w * upload_seconds(view)
+
+
+def round_seconds(view: NetworkView, participate: np.ndarray) -> np.ndarray:
+    """Duration of a round for each of many sets of participants.
+
+    Args:
+        view: What the server sees.
+        participate: (..., N) bool; each set is dealt over the sub-channels and transmits at full power.
+
+    Returns:
+        (...), 0 for nobody.
+    """
+    sets = np.reshape(participate, (-1, participate.shape[-1]))
+    own_gain = view.gain.mean(-1)[np.arange(len(view.serving_cell)), view.serving_cell]
+    serving, own_gain = (np.broadcast_to(values, sets.shape) for values in (view.serving_cell, own_gain))
+    subchannel = deal_in_order(sets, serving, own_gain, *view.gain.shape[1:])
     up = radio.uplink(
         view.scenario.radio,
-        view.gain[None],
-        view.serving_cell[None],
-        participate[None],
+        np.broadcast_to(view.gain, (len(sets), *view.gain.shape)),
+        serving,
+        sets,
         subchannel,
-        power_w,
-        np.array([view.time_share]),
+        np.full(sets.shape, radio.dbm_to_w(view.max_power_dbm)),
+        np.full(len(sets), view.time_share),
     )
-    upload_s = view.payload_bits / np.maximum(up.rate_bps[0], 1e-9)
-    return float(np.where(participate, compute_seconds(view) + upload_s, 0.0).max())
+    upload_s = view.payload_bits / np.maximum(up.rate_bps, 1e-9)
+    seconds = np.where(sets, compute_seconds(view) + upload_s, 0.0).max(-1)
+    return np.reshape(seconds, participate.shape[:-1])

@@ -10,7 +10,7 @@ from gymnasium import spaces
 
 from baselines.estimates import (
     alone_rate_bps,
-    compute_seconds,
+    alone_seconds,
     needed_band_share,
     processor_work,
     round_seconds,
@@ -83,7 +83,7 @@ class RoundRobin(Selection):
         """The next available devices."""
         n = len(view.available)
         order = (self._next + np.arange(n)) % n
-        chosen = order[view.available[order]][: _slots(view)]
+        chosen = order[view.available[order]][: slots(view)]
         if len(chosen):
             self._next = int(chosen[-1] + 1) % n
         return np.isin(np.arange(n), chosen)
@@ -113,13 +113,13 @@ class ChannelGreedy(Selection):
 
 
 class DeadlineGreedy(Selection):
-    """FedCS (Nishio & Yonetani 2019): as many devices as can upload before the deadline, the quickest first."""
+    """As many devices as can upload before the deadline, the quickest first: FedCS with an order fixed beforehand."""
 
     name = "deadline-greedy"
 
     def pick(self, view: NetworkView) -> np.ndarray:
         """Add one device after the other unless the estimated round would then miss the deadline."""
-        alone_s = compute_seconds(view) + view.payload_bits / np.maximum(alone_rate_bps(view).mean(-1), 1e-9)
+        alone_s = alone_seconds(view)
         chosen = np.zeros(len(view.available), dtype=bool)
         for device in np.argsort(np.where(view.available, alone_s, np.inf), kind="stable")[: view.available.sum()]:
             chosen[device] = True
@@ -201,6 +201,6 @@ def _shares_of_one_end(view: NetworkView, members: np.ndarray, ready_s: np.ndarr
     return needed_band_share(view, high - ready_s)
 
 
-def _slots(view: NetworkView) -> int:
+def slots(view: NetworkView) -> int:
     """Sub-channels of all cells."""
     return view.gain.shape[1] * view.gain.shape[2]

@@ -1,7 +1,7 @@
 """Write the pages of the documentation that follow from the code.
 
-``python docs/generate.py`` writes scenario.md, multi_agent.md and environments/*.md, ``--check`` exits 1 if they differ
-from what the code says.
+``python docs/generate.py`` writes competitors.md, multi_agent.md, scenario.md, surrogate.md and environments/*.md,
+``--check`` exits 1 if they differ from what the code says.
 """
 
 from __future__ import annotations
@@ -19,7 +19,10 @@ from typing import Any
 import gymnasium as gym
 from gymnasium.envs.registration import load_env_creator
 
+import agents
+import baselines
 import qfl_envs  # noqa: F401  (registers the environments)
+from baselines import servers
 from qfl_envs.fields import Constraint, Section
 from qfl_envs.parallel import FederatedParallelEnv
 from qfl_envs.presets import PRESETS
@@ -73,6 +76,23 @@ Kendall's tau between the mean returns of all baselines on both tiers, as `qfl c
 equal ranks, 0 for none. Results of the surrogate tier are never mixed with those of the real one.
 
 """
+COMPETITORS_INTRODUCTION = """\
+# Competitors
+
+Who plays without training. `qfl evaluate --competitor NAME --env ID` plays one of them, `qfl leaderboard` all that
+compete by default. A `classical` or `quantum` competitor sees the observation and remembers its own decisions; a
+`privileged` one knows more, and is there to show how far the others are from what is possible. Agents that are trained
+are in [training.md](training.md).
+"""
+SERVERS_INTRODUCTION = """\
+## How the server merges
+
+A competitor decides who takes part; how the server merges what they send belongs to the scenario. Methods of the
+literature are named settings of `learning`, under which any competitor can play, be trained or compete:
+`qfl evaluate --server q-fedavg --competitor round-robin`, and so with `qfl train`, `qfl leaderboard` and `qfl render`.
+What `--set` says about `learning` goes before.
+
+"""
 PRESETS_INTRODUCTION = """\
 ## Presets
 
@@ -103,7 +123,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def all_pages() -> dict[str, str]:
     """Content of every generated page by its path in the folder."""
-    pages = {"surrogate.md": surrogate_page(), "scenario.md": scenario_page(), "multi_agent.md": multi_agent_page()}
+    pages = {
+        "competitors.md": competitors_page(),
+        "multi_agent.md": multi_agent_page(),
+        "scenario.md": scenario_page(),
+        "surrogate.md": surrogate_page(),
+    }
     for env_id in sorted(name for name in gym.registry if name.startswith("qfl/")):
         pages[page_of(env_id)] = environment_page(env_id)
     return pages
@@ -141,6 +166,22 @@ def multi_agent_page() -> str:
         for env_id, module in sorted(MULTI_AGENT_ENVIRONMENTS.items())
     ]
     return "\n\n".join([f"{NOTICE}\n# Devices as agents", common, *parts]) + "\n"
+
+
+def competitors_page() -> str:
+    """Who competes where, each by the docstring of its class, and the methods of the server."""
+    rows, about = [], []
+    for name in [*baselines.names(), *agents.names()]:
+        one = baselines.make(name) if name in baselines.names() else agents.make(name)
+        summary, _, rest = inspect.cleandoc(one.__doc__ or "").partition("\n")
+        where = ", ".join(env_id.removeprefix("qfl/").rpartition("-v")[0] for env_id in one.environments)
+        rows.append([f"`{name}`", one.kind, "yes" if one.by_default else "no", where, summary])
+        if rest.strip():
+            about.append(f"### {name}\n\n{summary} {rest.strip()}")
+    head = ["Name", "Kind", "By default", "Environments", "What it does"]
+    merging = [[f"`{name}`", literal(servers.with_server(name, {})["learning"])] for name in servers.names()]
+    parts = [f"{NOTICE}\n{COMPETITORS_INTRODUCTION}", table(head, rows), *(f"{text}\n" for text in about)]
+    return "\n".join([*parts, SERVERS_INTRODUCTION + table(["Method", "`learning`"], merging)])
 
 
 def surrogate_page() -> str:

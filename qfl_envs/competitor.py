@@ -58,10 +58,12 @@ class Competitor:
         name: As the command line and the leaderboard call it.
         kind: ``"classical"``, ``"quantum"``, or ``"privileged"`` if it uses more than the observation.
         environments: Ids that it supports.
+        by_default: Whether it competes where nobody is named; not if it needs much time or an optional package.
     """
 
     name: str
     kind: Kind = "classical"
+    by_default: bool = True
     environments: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self) -> None:

@@ -58,3 +58,19 @@ class UnknownNameError(QflError, ValueError):
 
 class MissingDataError(QflError):
     """A data set that is neither on this machine nor can be fetched."""
+
+
+class MissingExtraError(QflError, ImportError):
+    """Something that needs an optional package."""
+
+    def __init__(self, name: str, package: str, extra: str) -> None:
+        """Say how to install it.
+
+        Args:
+            name: What needs it.
+            package: The package that is not installed.
+            extra: Extra of this project that brings it.
+        """
+        super().__init__(
+            f"{name!r} needs the package {package!r}: pip install 'qfl-envs[{extra}]'", name, package, extra
+        )

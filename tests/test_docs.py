@@ -13,7 +13,9 @@ import pettingzoo
 import pytest
 from gymnasium.envs.registration import load_env_creator
 
+import baselines
 import qfl_envs
+from baselines import servers
 from qfl_envs.parallel import FederatedParallelEnv
 from qfl_envs.registration import MULTI_AGENT_ENVIRONMENTS
 from qfl_envs.system.decision import Decision
@@ -105,6 +107,12 @@ def test_a_page_of_an_environment_that_is_gone_fails_the_check_and_is_removed(ge
     assert generator.main(["--folder", str(tmp_path), "--check"]) == 1
     generator.main(["--folder", str(tmp_path)])
     assert not gone.exists()
+
+
+def test_the_page_of_the_competitors_has_all_that_need_no_training(generator):
+    page = generator.all_pages()["competitors.md"]
+    assert all(f"| `{name}` | {baselines.make(name).kind} |" in page for name in baselines.names())
+    assert all(f"| `{name}` |" in page for name in servers.names())
 
 
 def test_the_scenario_page_has_every_field(generator):

@@ -11,6 +11,7 @@ import numpy as np
 from scipy.stats import kendalltau
 
 import baselines
+from train import reference
 from train.evaluation import make_env, play
 from train.runs import write_atomically
 
@@ -36,7 +37,7 @@ def measure(
     """
     found = {}
     for env_id in environments:
-        names = [name for name in baselines.default_names() if baselines.make(name).supports(env_id)]
+        names = reference.names(env_id)
         returns = {
             name: {tier: _mean_return(env_id, preset, tier, name, seeds, progress) for tier in TIERS} for name in names
         }
@@ -46,8 +47,7 @@ def measure(
 
 def num_plays(environments: Sequence[str]) -> int:
     """Episodes that :func:`measure` plays per seed."""
-    names = baselines.default_names()
-    return len(TIERS) * sum(baselines.make(name).supports(env_id) for env_id in environments for name in names)
+    return len(TIERS) * sum(len(reference.names(env_id)) for env_id in environments)
 
 
 def write(found: dict[str, Any], path: Path = SHIPPED) -> None:

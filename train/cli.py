@@ -179,6 +179,9 @@ def _add_overrides(parser: Parser) -> None:
         dest="arguments",
         help="""arguments of the environment, e.g. '{"num_devices": 10, "radio": {"num_subchannels": 4}}'""",
     )
+    parser.add_argument(
+        "--server", metavar="NAME", help="how the server merges, e.g. q-fedavg or fedprox; as the preset if not given"
+    )
 
 
 def _add_folder(parser: Parser) -> None:

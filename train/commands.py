@@ -27,11 +27,11 @@ def envs(options: Namespace) -> None:
 
         if options.json:
             raise InvalidValueError("--json", True, "nothing beside --describe, which prints text")
-        print(describe(options.describe, _checked(options.arguments), options.episodes))
+        print(describe(options.describe, _arguments(options), options.episodes))
         return
     rows = []
     for env_id in ENVIRONMENTS:
-        env = gym.make(env_id, disable_env_checker=True, **_checked(options.arguments)).unwrapped
+        env = gym.make(env_id, disable_env_checker=True, **_arguments(options)).unwrapped
         summary = (type(env).__doc__ or "").strip().splitlines()[0]
         rows.append({"id": env_id, "action_space": type(env.action_space).__name__, "summary": summary})
     _print_rows(rows, options.json)
@@ -70,7 +70,7 @@ def train(options: Namespace) -> None:
         options.agent,
         _known_env(options.env),
         options.preset,
-        _checked(options.arguments),
+        _arguments(options),
         options.steps,
         options.seed,
     )
@@ -125,7 +125,7 @@ def leaderboard(options: Namespace) -> None:
         environments=environments,
         competitors=names,
         preset=options.preset,
-        arguments=_checked(options.arguments),
+        arguments=_arguments(options),
         seeds=options.seeds or (QUICK_SEEDS if options.quick else FULL_SEEDS),
         quick=options.quick,
         steps=options.steps,
@@ -267,7 +267,7 @@ def _player(options: Namespace) -> tuple[str, dict[str, Any], Any]:
     """Environment, its arguments, and the competitor that the options name."""
     from train import competitors as known
 
-    arguments = _checked(options.arguments)
+    arguments = _arguments(options)
     if options.model is None:
         env_id, competitor = _known_env(options.env or "qfl/Scheduling-v0"), known.make(options.competitor)
         competitor.require(env_id)
@@ -291,11 +291,16 @@ def _known_env(env_id: str) -> str:
     return env_id
 
 
-def _checked(arguments: dict[str, Any]) -> dict[str, Any]:
-    """The arguments of ``--set``, without those that are set elsewhere."""
+def _arguments(options: Namespace) -> dict[str, Any]:
+    """The arguments of ``--set``, without those that are set elsewhere, under the method of ``--server``."""
+    arguments: dict[str, Any] = options.arguments
     for name in arguments.keys() & RESERVED.keys():
         raise InvalidValueError(f"--set {name}", arguments[name], f"nothing; it is set by {RESERVED[name]}")
-    return arguments
+    if options.server is None:
+        return arguments
+    from baselines.servers import with_server
+
+    return with_server(options.server, arguments)
 
 
 def _short(env_id: str) -> str:

@@ -22,13 +22,8 @@ def names() -> list[str]:
 
 
 def default_names() -> list[str]:
-    """Those who compete where nobody is named.
-
-    All that need no training, but for :data:`baselines.ON_REQUEST` and :data:`agents.ON_REQUEST`, and
-    :data:`DEFAULT_AGENTS`.
-    """
-    trained = [name for name in algorithms() if name in DEFAULT_AGENTS]
-    return [*baselines.default_names(), *agents.default_names(), *trained]
+    """Those who compete where nobody is named: all that need no training and say so, and :data:`DEFAULT_AGENTS`."""
+    return [name for name in names() if (name in DEFAULT_AGENTS if name in algorithms() else make(name).by_default)]
 
 
 def is_trained(name: str) -> bool:

@@ -22,8 +22,9 @@ RANDOM = "random"
 
 
 def names(env_id: str) -> list[str]:
-    """Baselines that are played in an environment."""
-    return [name for name in baselines.default_names() if baselines.make(name).supports(env_id)]
+    """Baselines that are played in an environment: those that compete where nobody is named."""
+    made = {name: baselines.make(name) for name in baselines.names()}
+    return [name for name, baseline in made.items() if baseline.by_default and baseline.supports(env_id)]
 
 
 def measure(

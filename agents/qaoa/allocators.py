@@ -102,6 +102,7 @@ class Recursive(Allocator):
     """Recursive QAOA: depth one; the most certain devices are fixed, and the rest asked again. Simulated."""
 
     name = "qaoa-recursive"
+    by_default = False  # it simulates many circuits a round
     num_angles = 2
     shots = 2000
     circuits_wanted = 5
@@ -123,6 +124,7 @@ class Block(Allocator):
     """
 
     name = "qaoa-block"
+    by_default = False  # it simulates many circuits a round
     depth: ClassVar[int] = 3
     num_angles = 6
     most_devices: ClassVar[int] = 5

@@ -18,10 +18,12 @@ UNCHANGED = 1e-9
 class Allocator(Rule):
     """A competitor that solves the allocation problem which the observation shows.
 
-    The environment has discrete power levels and takes the closest.
+    The environment has discrete power levels and takes the closest. All allocators have the same pure sum-rate as their
+    aim, and in one cell none has more than ``hungarian``, which alone competes where nobody is named.
     """
 
     environments = ("qfl/Allocation-v0",)
+    by_default = False
 
     def decide(self, view: NetworkView) -> Decision:
         """The solver's allocation."""
@@ -42,6 +44,7 @@ class Hungarian(Allocator):
     """
 
     name = "hungarian"
+    by_default = True
 
 
 class Greedy(Allocator):

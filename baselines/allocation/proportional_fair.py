@@ -18,7 +18,7 @@ MEMORY_ROUNDS = 20.0
 """Rounds over which a past rate fades to 1/e."""
 
 
-class ProportionalFair(Rule):
+class ProportionalFairMatching(Rule):
     """One device to each sub-channel of a cell, at full power, by rate over the device's averaged past rate.
 
     The average is exponential. It begins as if a mean rate had come once in 20 rounds, and follows the rates foreseen
@@ -26,7 +26,7 @@ class ProportionalFair(Rule):
     others send with the least power on the sub-channel where that costs least.
     """
 
-    name = "proportional-fair"
+    name = "proportional-fair-matching"
     environments = ("qfl/Allocation-v0",)
 
     def reset(self, env: gym.Env[Any, Any], seed: int) -> None:

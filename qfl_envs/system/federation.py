@@ -9,6 +9,7 @@ order and amount, so that two policies meet the same fading, links and mini-batc
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -252,6 +253,23 @@ class FederatedSystem:
             if learning.monitored:
                 state.reported_loss = np.where(state.active & state.link_up, state.device_loss, state.reported_loss)
         return state
+
+    def branch(self, rows: Sequence[int] | np.ndarray) -> FederatedSystem:
+        """Copies of some systems, in the state that they are in, each with the future of its original.
+
+        Args:
+            rows: Which systems, a number as often as copies of it are wanted.
+
+        Returns:
+            Systems that share nothing with these but the data and the model, which no round changes.
+        """
+        rows = np.asarray(rows)
+        other = FederatedSystem(self.scenario, len(rows), None, self.device, self.adapts)
+        other.max_local_steps, other.devices_leave = self.max_local_steps, self.devices_leave
+        other.difficulty, other._learner = self.difficulty, self.learner
+        other.state = self.state.take(rows)
+        other.generators = [copy.deepcopy(self.generators[row]) for row in rows]
+        return other
 
     def __getstate__(self) -> dict[str, object]:
         """Everything but the data and the model, which any process loads again."""

@@ -122,6 +122,10 @@ class SystemState:
         for name, array in state._arrays():
             getattr(self, name)[rows] = array
 
+    def take(self, rows: np.ndarray) -> Self:
+        """Copies of some systems, which share nothing."""
+        return type(self)(**{name: array[rows] for name, array in self._arrays()})
+
     def copy(self) -> Self:
         """A copy that shares nothing."""
         return type(self)(**{name: array.copy() for name, array in self._arrays()})

@@ -11,7 +11,12 @@ from qfl_envs.system.decision import Decision
 from train.evaluation import play
 
 ENV_IDS = ["qfl/Allocation-v0", "qfl/Scheduling-v0"]
-CASES = [(env_id, name) for env_id in ENV_IDS for name in baselines.names() if baselines.make(name).supports(env_id)]
+CASES = [
+    (env_id, name)
+    for env_id in ENV_IDS
+    for name in baselines.names()
+    if baselines.make(name).supports(env_id) and baselines.make(name).by_default
+]
 RADIO_ONLY = {"learning": {"model": "none"}, "max_rounds": 6}
 
 

@@ -159,8 +159,9 @@ def test_a_policy_per_device_refuses_actions_of_another_kind(tmp_path):
 
 def test_only_ppo_is_trained_where_nobody_is_named():
     assert [name for name in competitors.default_names() if competitors.is_trained(name)] == ["ppo"]
-    on_request = (set(algorithms()) - {"ppo"}) | set(baselines.ON_REQUEST) | set(agents.ON_REQUEST)
-    assert set(competitors.names()) - set(competitors.default_names()) == on_request
+    untrained = [*baselines.names(), *agents.names()]
+    unasked = {name for name in untrained if competitors.make(name).by_default}
+    assert set(competitors.default_names()) == unasked | {"ppo"}
     assert "random" in competitors.default_names()
 
 

@@ -88,7 +88,8 @@ def test_envs_and_competitors_are_listed(capsys):
     assert [name for name in ("ppo", "a2c", "sac") if rows[name]["by_default"]] == ["ppo"]
     assert rows["qaoa-one-shot"]["kind"] == "quantum"
     table = run(capsys, "competitors")[1]
-    assert table.count("classical ") + table.count("quantum ") == len(rows)
+    kinds = [table.count(f"{kind} ") for kind in ("classical", "quantum", "privileged")]
+    assert all(kinds) and sum(kinds) == len(rows)
 
 
 def test_a_model_is_trained_and_then_evaluated_where_it_was_trained(capsys, tmp_path):

@@ -43,7 +43,9 @@ def test_every_solver_plays_under_its_name(name, num_cells):
     assert competitor.name == name
 
 
-@pytest.mark.parametrize("name", ["hungarian", "greedy", "best-response", "sca", "wmmse", "fp", "proportional-fair"])
+@pytest.mark.parametrize(
+    "name", ["hungarian", "greedy", "best-response", "sca", "wmmse", "fp", "proportional-fair-matching"]
+)
 def test_the_literal_mode_has_an_answer(name):
     env = make(allow_idle=False, num_devices=8)
     competitor, observation = start(name, env)
@@ -94,13 +96,13 @@ def served(name, env, rounds=20):
 def test_proportional_fairness_reaches_everyone_where_sum_rate_does_not():
     always = {"link_drop": 0.0, "link_recover": 1.0, "num_subchannels": 2}
     arguments = {"radio": always, "fleet": {"battery_j": [1e6, 1e6], "speed_mps": 0.0}, "num_devices": 8}
-    assert (served("proportional-fair", make(**arguments)) > 0).all()
+    assert (served("proportional-fair-matching", make(**arguments)) > 0).all()
     assert (served("hungarian", make(**arguments)) == 0).any()
 
 
 def test_proportional_fairness_begins_anew_with_every_episode():
     env = make()
-    competitor, observation = start("proportional-fair", env)
+    competitor, observation = start("proportional-fair-matching", env)
     first = competitor.act(observation)
     for _ in range(3):
         observation, *_ = env.step(competitor.act(observation))
