@@ -8,6 +8,7 @@ Sets"), but for names and for the order among equals, which are there to tell al
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -17,6 +18,7 @@ from stable_baselines3.common.policies import ActorCriticPolicy, BasePolicy
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import Tensor, nn
 
+from baselines.counted_choices import CountedChoices
 from qfl_envs.errors import InvalidValueError
 
 
@@ -50,7 +52,9 @@ class DeviceFeatures(BaseFeaturesExtractor):
         """(batch, N * F)."""
         own = torch.cat([observations[name].unflatten(1, (self.num_devices, -1)) for name in self.device_names], dim=-1)
         # where numbers are equal, the first device has the lower rank: no two devices are the same
-        rank = own.argsort(dim=1, stable=True).argsort(dim=1).to(own) * (2 / max(self.num_devices - 1, 1)) - 1
+        columns = own.transpose(1, 2).contiguous()
+        places = torch.linspace(-1, 1, self.num_devices).expand_as(columns)
+        rank = torch.empty_like(columns).scatter_(2, columns.argsort(dim=2, stable=True), places).transpose(1, 2)
         context = [observations[name][:, None].expand(-1, self.num_devices, -1) for name in self.context_names]
         names = self.get_buffer("names").expand(len(own), -1, -1)
         return torch.cat([own, rank, names, *context], dim=-1).flatten(1)
@@ -67,7 +71,7 @@ class DeviceNetwork(nn.Module):
         self.actor = nn.Sequential(nn.Linear(2 * hidden, hidden), nn.Tanh())
         self.critic_embedding = nn.Sequential(nn.Linear(features, hidden), nn.Tanh())
         self.critic = nn.Sequential(nn.Linear(hidden, hidden), nn.Tanh())
-        self.latent_dim_pi, self.latent_dim_vf = num_devices * hidden, hidden
+        self.latent_dim_pi, self.latent_dim_vf = num_devices * (hidden + features), hidden
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Latent vectors of actor and critic."""
@@ -77,8 +81,8 @@ class DeviceNetwork(nn.Module):
         """(batch, N * F) -> (batch, N * hidden)."""
         embedded = self.actor_embedding(features.unflatten(1, (self.num_devices, -1)))
         mean = embedded.mean(1, keepdim=True).expand_as(embedded)
-        latent: Tensor = self.actor(torch.cat([embedded, mean], dim=-1)).flatten(1)
-        return latent
+        latent: Tensor = self.actor(torch.cat([embedded, mean], dim=-1))
+        return torch.cat([latent, features.unflatten(1, (self.num_devices, -1))], dim=-1).flatten(1)
 
     def forward_critic(self, features: Tensor) -> Tensor:
         """(batch, N * F) -> (batch, hidden)."""
@@ -89,7 +93,9 @@ class DeviceNetwork(nn.Module):
 class DeviceHeads(nn.Module):
     """Logits of a MultiDiscrete action that lists, choice after choice, one entry per device."""
 
-    def __init__(self, num_devices: int, hidden: int, sizes: list[int], idle_probability: float | None) -> None:
+    def __init__(
+        self, num_devices: int, hidden: int, sizes: list[int], idle_probability: float | None, num_counts: int
+    ) -> None:
         """Make one linear layer per choice, small at first so that all devices begin alike.
 
         Args:
@@ -97,9 +103,11 @@ class DeviceHeads(nn.Module):
             hidden: Width of what comes in.
             sizes: How many options each choice has.
             idle_probability: That of option 0 of the first choice at the start; None for all options alike.
+            num_counts: Numbers of participants to choose from, M, by what all devices look like on average.
         """
         super().__init__()
         self.num_devices = num_devices
+        self.count = _small_linear(hidden, num_counts) if num_counts else None
         layers = [_small_linear(hidden, size) for size in sizes]
         if idle_probability is not None:
             odds = idle_probability / (1 - idle_probability)
@@ -107,9 +115,12 @@ class DeviceHeads(nn.Module):
         self.heads = nn.ModuleList(layers)
 
     def forward(self, latent: Tensor) -> Tensor:
-        """(batch, N * hidden) -> (batch, sum(nvec))."""
+        """(batch, N * hidden) -> (batch, sum(nvec) + M)."""
         per_device = latent.unflatten(1, (self.num_devices, -1))
-        return torch.cat([head(per_device).flatten(1) for head in self.heads], dim=1)
+        logits = [head(per_device).flatten(1) for head in self.heads]
+        if self.count is not None:
+            logits.append(self.count(per_device.mean(1)))
+        return torch.cat(logits, dim=1)
 
 
 def _small_linear(inputs: int, outputs: int) -> nn.Linear:
@@ -124,6 +135,7 @@ class _PerDevice(BasePolicy):
 
     mlp_extractor: Any  # declared by both policies as networks of their own, used by their interface
     action_net: Any
+    action_dist: Any
 
     def __init__(
         self,
@@ -132,6 +144,7 @@ class _PerDevice(BasePolicy):
         hidden: int = 32,
         idle_probability: float | None = None,
         num_names: int = 0,
+        participants: Sequence[int] = (),
         **keywords: Any,
     ) -> None:
         """Make the policy.
@@ -145,13 +158,17 @@ class _PerDevice(BasePolicy):
                 that begins with few learns whom to leave out.
             num_names: Names that devices are given in turn, so that they can share out what only one of them can have
                 without talking; 0 for none.
+            participants: Numbers of participants from which one is chosen before those who take part; none to let every
+                device choose by itself. See :class:`baselines.counted_choices.CountedChoices`.
             keywords: Those of SB3's ``ActorCriticPolicy``.
 
         Raises:
-            InvalidValueError: For actions other than choices of each device.
+            InvalidValueError: For actions other than choices of each device, or more participants than devices.
         """
         self.num_devices, self.hidden, self.idle_probability = num_devices, hidden, idle_probability
-        self.num_names = num_names
+        self.num_names, self.participants = num_names, list(participants)
+        if any(isinstance(p, bool) or not isinstance(p, int) or not 1 <= p <= num_devices for p in self.participants):
+            raise InvalidValueError("participants", self.participants, f"whole numbers from 1 to {num_devices}")
         keywords["features_extractor_class"] = DeviceFeatures
         keywords["features_extractor_kwargs"] = {"num_devices": num_devices, "num_names": num_names}
         super().__init__(*arguments, **keywords)
@@ -159,7 +176,7 @@ class _PerDevice(BasePolicy):
     def _get_constructor_parameters(self) -> dict[str, Any]:
         """What a saved policy is rebuilt from."""
         data = super()._get_constructor_parameters()
-        names = ("num_devices", "hidden", "idle_probability", "num_names")
+        names = ("num_devices", "hidden", "idle_probability", "num_names", "participants")
         return {**data, **{name: getattr(self, name) for name in names}}
 
     def _build_mlp_extractor(self) -> None:
@@ -169,8 +186,15 @@ class _PerDevice(BasePolicy):
     def _build(self, lr_schedule: Any) -> None:
         sizes = _choices_of_a_device(self.action_space, self.num_devices)
         super()._build(lr_schedule)  # type: ignore[misc]  # that of the actor-critic policy that comes after
-        self.action_net = DeviceHeads(self.num_devices, self.hidden, sizes, self.idle_probability)
+        counts = self.participants
+        width = self.mlp_extractor.latent_dim_pi // self.num_devices
+        self.action_net = DeviceHeads(self.num_devices, width, sizes, self.idle_probability, len(counts))
+        if counts:
+            self.action_dist = CountedChoices(self.num_devices, sizes, counts)
         self.optimizer = self.optimizer_class(self.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs)  # type: ignore[call-arg]
+
+    def _get_action_dist_from_latent(self, latent_pi: Tensor) -> Any:
+        return self.action_dist.proba_distribution(action_logits=self.action_net(latent_pi))
 
 
 class PerDevicePolicy(_PerDevice, ActorCriticPolicy):

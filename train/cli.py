@@ -84,6 +84,15 @@ def _parser() -> Parser:
     _add_scenario(training)
     _add_folder(training)
 
+    tuning = add("tune", "Search for better settings of an agent on the val split; goes on where it was stopped.")
+    tuning.add_argument("--agent", default="ppo", help="whose settings; qfl competitors lists all")
+    tuning.add_argument("--env", default="qfl/Scheduling-v0", metavar="ID", help="environment")
+    tuning.add_argument("--trials", type=_positive, default=20, help="settings to try, the shipped ones first")
+    tuning.add_argument("--steps", type=_positive, help="environment steps of each; the shipped quick budget if not given")
+    tuning.add_argument("--seed", type=_natural, default=0, help="seed of the search and of every training")
+    _add_scenario(tuning)
+    _add_folder(tuning)
+
     evaluate = add("evaluate", "Play episodes with one competitor, or with a trained model.")
     who = evaluate.add_mutually_exclusive_group(required=True)
     who.add_argument("--model", type=Path, metavar="FOLDER", help="folder that qfl train wrote")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +61,7 @@ class TrainingPlan:
         seed: Seed of the network, of the exploration and of the instances.
         arguments: Further arguments of the environment.
         settings: See :func:`baselines.configurations.configuration`.
+        parameters: Trainable numbers of all networks, known when the training is done.
     """
 
     agent: str
@@ -70,6 +71,12 @@ class TrainingPlan:
     seed: int = 0
     arguments: Mapping[str, Any] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
+    parameters: int | None = None
+
+    @property
+    def training_arguments(self) -> dict[str, Any]:
+        """Arguments of the environment in training: those of the settings beneath those that were asked for."""
+        return {"scenario": self.preset, **_merged(self.settings["environment"], self.arguments)}
 
 
 def plan_training(
@@ -121,13 +128,12 @@ def train(plan: TrainingPlan, folder: Path, progress: Progress | None = None) ->
         The model's file; it appears only when training is complete.
     """
     torch.set_num_threads(1)
-    environment = {"scenario": plan.preset, **plan.arguments}
     vector_env = gym.make_vec(
         plan.env_id,
         num_envs=plan.settings["num_envs"],
         autoreset_mode="SameStep",
         split="train",
-        **{"reward_weights": plan.settings["reward_weights"], **environment},
+        **{"reward_weights": plan.settings["reward_weights"], **plan.training_arguments},
     )
     assert isinstance(vector_env, FederatedVectorEnv)
     env = VecMonitor(SB3VecEnv(vector_env))
@@ -137,13 +143,20 @@ def train(plan: TrainingPlan, folder: Path, progress: Progress | None = None) ->
     # curves have a point per rollout, or where there are none, per episode of all rows
     log_interval = env.num_envs if isinstance(model, OffPolicyAlgorithm) else 1
     model.learn(plan.steps, callback=_Report(progress), log_interval=log_interval, tb_log_name="tensorboard")
-    write_atomically(folder / MODE_FILE, json.dumps(choose_mode(model, plan.env_id, environment), indent=2) + "\n")
-    write_atomically(folder / PLAN_FILE, json.dumps(asdict(plan), indent=2) + "\n")
+    mode = choose_mode(model, plan.env_id, {"scenario": plan.preset, **plan.arguments})
+    write_atomically(folder / MODE_FILE, json.dumps(mode, indent=2) + "\n")
+    finished = replace(plan, parameters=count_parameters(model))
+    write_atomically(folder / PLAN_FILE, json.dumps(asdict(finished), indent=2) + "\n")
     saved = folder / "model.unfinished.zip"
     model.save(saved)
     saved.replace(folder / MODEL_FILE)
     env.close()
     return folder / MODEL_FILE
+
+
+def count_parameters(model: BaseAlgorithm) -> int:
+    """Trainable numbers of all networks, critics too; target networks are copies and do not count."""
+    return sum(numbers.numel() for name, numbers in model.policy.named_parameters() if "_target." not in name)
 
 
 def _make_model(plan: TrainingPlan, env: VecMonitor, vector_env: FederatedVectorEnv, folder: Path) -> BaseAlgorithm:
@@ -170,6 +183,15 @@ def _make_model(plan: TrainingPlan, env: VecMonitor, vector_env: FederatedVector
         device="cpu",
         **keywords,
     )
+
+
+def _merged(beneath: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Both, with what is above where both have it; tables in them likewise."""
+    merged = {**beneath, **above}
+    for name in beneath.keys() & above.keys():
+        if isinstance(beneath[name], Mapping) and isinstance(above[name], Mapping):
+            merged[name] = _merged(beneath[name], above[name])
+    return merged
 
 
 class _Report(BaseCallback):
