@@ -60,9 +60,7 @@ class CountedChoices(MaskableDistribution):
             flat = torch.as_tensor(masks, dtype=torch.bool).reshape(len(self._count_logits), -1)
             parts = flat.split([self.num_devices * size for size in self.sizes], dim=1)
             opened = [part.unflatten(1, (self.num_devices, -1)) for part in parts]
-            self._logits = [
-                logits.masked_fill(~one, NEVER) for logits, one in zip(self._original, opened, strict=True)
-            ]
+            self._logits = [logits.masked_fill(~one, NEVER) for logits, one in zip(self._original, opened, strict=True)]
             able = opened[0][..., 1:].any(-1).sum(-1)
         self._possible = torch.minimum(self.counts, able[:, None])
         first = self._logits[0]

@@ -134,6 +134,18 @@ def evaluate(options: Namespace) -> None:
         print("\n" + table.LEGEND)
 
 
+def curves(options: Namespace) -> None:
+    """Draw learning curves."""
+    from train import curves as learning_curves
+
+    if options.out is not None and options.out.suffix != ".png":
+        raise InvalidValueError("--out", str(options.out), "a file that ends in .png")
+    found = learning_curves.find(options.folders)
+    if options.out is not None:
+        learning_curves.draw(found, options.out)
+    _print_rows([curve.to_row() for curve in found], options.json)
+
+
 def leaderboard(options: Namespace) -> None:
     """Let all compete."""
     from train import competitors as known

@@ -74,9 +74,19 @@ class TrainingPlan:
     parameters: int | None = None
 
     @property
-    def training_arguments(self) -> dict[str, Any]:
-        """Arguments of the environment in training: those of the settings beneath those that were asked for."""
-        return {"scenario": self.preset, **_merged(self.settings["environment"], self.arguments)}
+    def environment(self) -> dict[str, Any]:
+        """Arguments of the environment in which the policy will play."""
+        return {"scenario": self.preset, **self.arguments}
+
+    def stages(self) -> list[tuple[dict[str, Any], int]]:
+        """Arguments of the environments of the training, one after the other, with the steps in each.
+
+        The first have what the settings say beneath what was asked for; the last steps can be played in the environment
+        itself.
+        """
+        first = round(self.steps * self.settings["environment_share"])
+        prepared = _merged(self.settings["environment"], self.environment)
+        return [stage for stage in ((prepared, first), (self.environment, self.steps - first)) if stage[1] > 0]
 
 
 def plan_training(
@@ -128,30 +138,47 @@ def train(plan: TrainingPlan, folder: Path, progress: Progress | None = None) ->
         The model's file; it appears only when training is complete.
     """
     torch.set_num_threads(1)
-    vector_env = gym.make_vec(
-        plan.env_id,
-        num_envs=plan.settings["num_envs"],
-        autoreset_mode="SameStep",
-        split="train",
-        **{"reward_weights": plan.settings["reward_weights"], **plan.training_arguments},
-    )
-    assert isinstance(vector_env, FederatedVectorEnv)
-    env = VecMonitor(SB3VecEnv(vector_env))
     for unfinished in folder.glob("tensorboard_*"):
         shutil.rmtree(unfinished)
-    model = _make_model(plan, env, vector_env, folder)
-    # curves have a point per rollout, or where there are none, per episode of all rows
-    log_interval = env.num_envs if isinstance(model, OffPolicyAlgorithm) else 1
-    model.learn(plan.steps, callback=_Report(progress), log_interval=log_interval, tb_log_name="tensorboard")
-    mode = choose_mode(model, plan.env_id, {"scenario": plan.preset, **plan.arguments})
+    model: BaseAlgorithm | None = None
+    for arguments, steps in plan.stages():
+        env, vector_env = _training_env(plan, arguments)
+        if model is None:
+            model = _make_model(plan, env, vector_env, folder)
+        else:
+            model.set_env(env)
+        # curves have a point per rollout, or where there are none, per episode of all rows
+        log_interval = env.num_envs if isinstance(model, OffPolicyAlgorithm) else 1
+        model.learn(
+            steps,
+            callback=_Report(progress),
+            log_interval=log_interval,
+            tb_log_name="tensorboard",
+            reset_num_timesteps=model.num_timesteps == 0,
+        )
+        env.close()
+    assert model is not None
+    mode = choose_mode(model, plan.env_id, plan.environment)
     write_atomically(folder / MODE_FILE, json.dumps(mode, indent=2) + "\n")
     finished = replace(plan, parameters=count_parameters(model))
     write_atomically(folder / PLAN_FILE, json.dumps(asdict(finished), indent=2) + "\n")
     saved = folder / "model.unfinished.zip"
     model.save(saved)
     saved.replace(folder / MODEL_FILE)
-    env.close()
     return folder / MODEL_FILE
+
+
+def _training_env(plan: TrainingPlan, arguments: Mapping[str, Any]) -> tuple[VecMonitor, FederatedVectorEnv]:
+    """Rows to train on, as SB3 takes them, and as they are."""
+    vector_env = gym.make_vec(
+        plan.env_id,
+        num_envs=plan.settings["num_envs"],
+        autoreset_mode="SameStep",
+        split="train",
+        **{"reward_weights": plan.settings["reward_weights"], **arguments},
+    )
+    assert isinstance(vector_env, FederatedVectorEnv)
+    return VecMonitor(SB3VecEnv(vector_env)), vector_env
 
 
 def count_parameters(model: BaseAlgorithm) -> int:
