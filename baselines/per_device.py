@@ -187,18 +187,18 @@ class _PerDevice(BasePolicy):
                 without talking; 0 for none.
             only_ranks: Entries of the observation of which a device sees only how it ranks among all, for numbers whose
                 scale differs between the learner of the training and that of the evaluation.
-            participants: Numbers of participants from which one is chosen before those who take part; none to let every
-                device choose by itself. See :class:`baselines.counted_choices.CountedChoices`.
+            participants: Numbers of participants from which one is chosen before those who take part, those above N
+                standing for all; none to let every device choose by itself. See :class:`baselines.counted_choices.CountedChoices`.
             keywords: Those of SB3's ``ActorCriticPolicy``.
 
         Raises:
-            InvalidValueError: For actions other than choices of each device, or more participants than devices.
+            InvalidValueError: For actions other than choices of each device, or numbers of participants below 1.
         """
         self.num_devices, self.hidden, self.idle_probability = num_devices, hidden, idle_probability
         self.later_options, self.num_names, self.participants = later_options, num_names, list(participants)
         self.only_ranks = list(only_ranks)
-        if any(isinstance(p, bool) or not isinstance(p, int) or not 1 <= p <= num_devices for p in self.participants):
-            raise InvalidValueError("participants", self.participants, f"whole numbers from 1 to {num_devices}")
+        if any(isinstance(count, bool) or not isinstance(count, int) or count < 1 for count in participants):
+            raise InvalidValueError("participants", participants, "whole numbers of at least 1")
         keywords["features_extractor_class"] = DeviceFeatures
         keywords["features_extractor_kwargs"] = {
             "num_devices": num_devices,
@@ -228,7 +228,7 @@ class _PerDevice(BasePolicy):
     def _build(self, lr_schedule: Any) -> None:
         sizes = _choices_of_a_device(self.action_space, self.num_devices)
         super()._build(lr_schedule)  # type: ignore[misc]  # that of the actor-critic policy that comes after
-        counts = self.participants
+        counts = sorted({min(count, self.num_devices) for count in self.participants})
         width = self.mlp_extractor.latent_dim_pi // self.num_devices
         self.action_net = DeviceHeads(
             self.num_devices, width, sizes, self.idle_probability, self.later_options, len(counts)
