@@ -14,6 +14,8 @@ KEYS = {
     "num_envs",
     "steps",
     "quick_steps",
+    "environment",
+    "environment_share",
     "reward_weights",
     "final_rate_share",
     "policy_kwargs",
@@ -45,7 +47,9 @@ def configuration(algorithm: str, env_id: str, preset: str) -> dict[str, Any]:
     Returns:
         ``policy`` (a name), ``policy_kwargs`` (of that policy: a table that names another one begins them anew),
         ``num_envs`` (rows played side by side), ``steps`` and ``quick_steps`` (budgets in environment steps),
-        ``reward_weights`` (of the training; the evaluation has the environment's own), ``final_rate_share`` (the
+        ``environment`` and ``reward_weights`` (arguments of the environment in training, e.g. another tier of its
+        learner, and weights of its reward there; the evaluation has the environment's own), ``environment_share`` (of
+        the steps, the first ones, that are played so; the rest without ``environment``), ``final_rate_share`` (the
         learning rate falls linearly to this share), the keywords ``algorithm`` of SB3's class and, where actions are
         explored by noise, ``action_noise`` (its standard deviation, of actions in [-1, 1]).
 
@@ -57,7 +61,7 @@ def configuration(algorithm: str, env_id: str, preset: str) -> dict[str, Any]:
     for table in _tables(algorithm):
         of_environment = table.get(env_id, {})
         levels += [table, of_environment, of_environment.get(preset, {})]
-    settings: dict[str, Any] = {}
+    settings: dict[str, Any] = {"environment": {}, "environment_share": 1.0}
     for level in levels:
         if "policy" in level and level["policy"] != settings.get("policy"):
             settings["policy_kwargs"] = {}

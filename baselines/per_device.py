@@ -8,6 +8,8 @@ Sets"), but for names and for the order among equals, which are there to tell al
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -18,7 +20,9 @@ from stable_baselines3.common.policies import ActorCriticPolicy, BasePolicy
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import Tensor, nn
 
+from baselines.counted_choices import CountedChoices
 from qfl_envs.errors import InvalidValueError
+from qfl_envs.fields import reject_unknown
 
 
 class DeviceFeatures(BaseFeaturesExtractor):
@@ -27,19 +31,29 @@ class DeviceFeatures(BaseFeaturesExtractor):
     Those are its own numbers, the rank of each among all devices, a name if there are any, and the context.
     """
 
-    def __init__(self, observation_space: spaces.Dict, num_devices: int, num_names: int) -> None:
+    def __init__(
+        self, observation_space: spaces.Dict, num_devices: int, num_names: int, only_ranks: Sequence[str] = ()
+    ) -> None:
         """Find the entries that have a number per device.
 
         Args:
             observation_space: One-level Dict of vectors.
             num_devices: N; an entry whose length is a multiple of it belongs to the devices, any other to the context.
             num_names: Device n is called n modulo this; 0 for no names.
+            only_ranks: Entries of which only the rank is shown.
+
+        Raises:
+            UnknownNameError: For the rank of an entry that the devices do not have.
         """
         lengths = {name: int(space.shape[0]) for name, space in observation_space.items() if space.shape}
         self.device_names = [name for name, length in lengths.items() if length % num_devices == 0]
         self.context_names = [name for name in lengths if name not in self.device_names]
+        reject_unknown(only_ranks, self.device_names, "entry per device")
         self.num_devices = num_devices
-        self.per_device = 2 * sum(lengths[name] // num_devices for name in self.device_names)
+        per_name = {name: lengths[name] // num_devices for name in self.device_names}
+        shown = [[name not in only_ranks] * size for name, size in per_name.items()]
+        self.shown = [index for index, shows in enumerate(chain.from_iterable(shown)) if shows]
+        self.per_device = sum(per_name.values()) + len(self.shown)
         self.per_device += num_names + sum(lengths[name] for name in self.context_names)
         super().__init__(observation_space, features_dim=num_devices * self.per_device)
         names = torch.zeros(num_devices, num_names)
@@ -51,10 +65,12 @@ class DeviceFeatures(BaseFeaturesExtractor):
         """(batch, N * F)."""
         own = torch.cat([observations[name].unflatten(1, (self.num_devices, -1)) for name in self.device_names], dim=-1)
         # where numbers are equal, the first device has the lower rank: no two devices are the same
-        rank = own.argsort(dim=1, stable=True).argsort(dim=1).to(own) * (2 / max(self.num_devices - 1, 1)) - 1
+        columns = own.transpose(1, 2).contiguous()
+        places = torch.linspace(-1, 1, self.num_devices).expand_as(columns)
+        rank = torch.empty_like(columns).scatter_(2, columns.argsort(dim=2, stable=True), places).transpose(1, 2)
         context = [observations[name][:, None].expand(-1, self.num_devices, -1) for name in self.context_names]
         names = self.get_buffer("names").expand(len(own), -1, -1)
-        return torch.cat([own, rank, names, *context], dim=-1).flatten(1)
+        return torch.cat([own[..., self.shown], rank, names, *context], dim=-1).flatten(1)
 
 
 class DeviceNetwork(nn.Module):
@@ -68,7 +84,7 @@ class DeviceNetwork(nn.Module):
         self.actor = nn.Sequential(nn.Linear(2 * hidden, hidden), nn.Tanh())
         self.critic_embedding = nn.Sequential(nn.Linear(features, hidden), nn.Tanh())
         self.critic = nn.Sequential(nn.Linear(hidden, hidden), nn.Tanh())
-        self.latent_dim_pi, self.latent_dim_vf = num_devices * hidden, hidden
+        self.latent_dim_pi, self.latent_dim_vf = num_devices * (hidden + features), hidden
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Latent vectors of actor and critic."""
@@ -78,8 +94,8 @@ class DeviceNetwork(nn.Module):
         """(batch, N * F) -> (batch, N * hidden)."""
         embedded = self.actor_embedding(features.unflatten(1, (self.num_devices, -1)))
         mean = embedded.mean(1, keepdim=True).expand_as(embedded)
-        latent: Tensor = self.actor(torch.cat([embedded, mean], dim=-1)).flatten(1)
-        return latent
+        latent: Tensor = self.actor(torch.cat([embedded, mean], dim=-1))
+        return torch.cat([latent, features.unflatten(1, (self.num_devices, -1))], dim=-1).flatten(1)
 
     def forward_critic(self, features: Tensor) -> Tensor:
         """(batch, N * F) -> (batch, hidden)."""
@@ -90,7 +106,15 @@ class DeviceNetwork(nn.Module):
 class DeviceHeads(nn.Module):
     """What an action is drawn with that lists, choice after choice, one entry per device: logits, or a mean each."""
 
-    def __init__(self, num_devices: int, hidden: int, sizes: list[int], idle_probability: float | None) -> None:
+    def __init__(
+        self,
+        num_devices: int,
+        hidden: int,
+        sizes: list[int],
+        idle_probability: float | None,
+        later_options: float,
+        num_counts: int,
+    ) -> None:
         """Make one linear layer per choice, small at first so that all devices begin alike.
 
         Args:
@@ -99,19 +123,28 @@ class DeviceHeads(nn.Module):
             sizes: How many options each choice has; 1 for a number, of which the mean is given.
             idle_probability: That of option 0 of the first choice at the start; None for all options alike. It means
                 nothing where that choice is a number.
+            later_options: How likely each option of the first choice is at the start, compared with the one before it;
+                of those after the idle one.
+            num_counts: Numbers of participants to choose from, M, by what all devices look like on average.
         """
         super().__init__()
         self.num_devices = num_devices
+        self.count = _small_linear(hidden, num_counts) if num_counts else None
         layers = [_small_linear(hidden, size) for size in sizes]
         if idle_probability is not None and sizes[0] > 1:
-            odds = idle_probability / (1 - idle_probability)
-            nn.init.constant_(layers[0].bias[0], math.log(odds * (sizes[0] - 1)))
+            working = torch.arange(sizes[0] - 1) * math.log(later_options)
+            idle = working.logsumexp(0) + math.log(idle_probability / (1 - idle_probability))
+            with torch.no_grad():
+                layers[0].bias.copy_(torch.cat([idle[None], working]))
         self.heads = nn.ModuleList(layers)
 
     def forward(self, latent: Tensor) -> Tensor:
-        """(batch, N * hidden) -> (batch, sum(nvec)), or (batch, numbers)."""
+        """(batch, N * hidden) -> (batch, sum(nvec) + M), or (batch, numbers)."""
         per_device = latent.unflatten(1, (self.num_devices, -1))
-        return torch.cat([head(per_device).flatten(1) for head in self.heads], dim=1)
+        logits = [head(per_device).flatten(1) for head in self.heads]
+        if self.count is not None:
+            logits.append(self.count(per_device.mean(1)))
+        return torch.cat(logits, dim=1)
 
 
 def _small_linear(inputs: int, outputs: int) -> nn.Linear:
@@ -126,6 +159,7 @@ class _PerDevice(BasePolicy):
 
     mlp_extractor: Any  # declared by both policies as networks of their own, used by their interface
     action_net: Any
+    action_dist: Any
 
     def __init__(
         self,
@@ -133,7 +167,10 @@ class _PerDevice(BasePolicy):
         num_devices: int,
         hidden: int = 32,
         idle_probability: float | None = None,
+        later_options: float = 1.0,
         num_names: int = 0,
+        only_ranks: Sequence[str] = (),
+        participants: Sequence[int] = (),
         **keywords: Any,
     ) -> None:
         """Make the policy.
@@ -145,23 +182,47 @@ class _PerDevice(BasePolicy):
             idle_probability: How likely each device idles at first, where the first choice has that option. The slowest
                 participant sets the length of a round, so that of many participants none is worth leaving out; a policy
                 that begins with few learns whom to leave out.
+            later_options: How likely each option of the first choice after the idle one is at first, compared with the
+                one before it. Where options are amounts of work, a policy that begins with little sees episodes that
+                succeed.
             num_names: Names that devices are given in turn, so that they can share out what only one of them can have
                 without talking; 0 for none.
+            only_ranks: Entries of the observation of which a device sees only how it ranks among all, for numbers whose
+                scale differs between the learner of the training and that of the evaluation.
+            participants: Numbers of participants from which one is chosen before those who take part, those above N
+                standing for all; none to let every device choose by itself. See
+                :class:`baselines.counted_choices.CountedChoices`.
             keywords: Those of SB3's ``ActorCriticPolicy``.
 
         Raises:
-            InvalidValueError: For actions other than choices or numbers of each device.
+            InvalidValueError: For actions other than choices or numbers of each device, or for numbers of participants
+                below 1.
         """
         self.num_devices, self.hidden, self.idle_probability = num_devices, hidden, idle_probability
-        self.num_names = num_names
+        self.later_options, self.num_names, self.participants = later_options, num_names, list(participants)
+        self.only_ranks = list(only_ranks)
+        if any(isinstance(count, bool) or not isinstance(count, int) or count < 1 for count in participants):
+            raise InvalidValueError("participants", participants, "whole numbers of at least 1")
         keywords["features_extractor_class"] = DeviceFeatures
-        keywords["features_extractor_kwargs"] = {"num_devices": num_devices, "num_names": num_names}
+        keywords["features_extractor_kwargs"] = {
+            "num_devices": num_devices,
+            "num_names": num_names,
+            "only_ranks": self.only_ranks,
+        }
         super().__init__(*arguments, **keywords)
 
     def _get_constructor_parameters(self) -> dict[str, Any]:
         """What a saved policy is rebuilt from."""
         data = super()._get_constructor_parameters()
-        names = ("num_devices", "hidden", "idle_probability", "num_names")
+        names = (
+            "num_devices",
+            "hidden",
+            "idle_probability",
+            "later_options",
+            "num_names",
+            "only_ranks",
+            "participants",
+        )
         return {**data, **{name: getattr(self, name) for name in names}}
 
     def _build_mlp_extractor(self) -> None:
@@ -171,8 +232,19 @@ class _PerDevice(BasePolicy):
     def _build(self, lr_schedule: Any) -> None:
         sizes = _choices_of_a_device(self.action_space, self.num_devices)
         super()._build(lr_schedule)  # type: ignore[misc]  # that of the actor-critic policy that comes after
-        self.action_net = DeviceHeads(self.num_devices, self.hidden, sizes, self.idle_probability)
+        counts = sorted({min(count, self.num_devices) for count in self.participants})
+        width = self.mlp_extractor.latent_dim_pi // self.num_devices
+        self.action_net = DeviceHeads(
+            self.num_devices, width, sizes, self.idle_probability, self.later_options, len(counts)
+        )
+        if counts:
+            self.action_dist = CountedChoices(self.num_devices, sizes, counts)
         self.optimizer = self.optimizer_class(self.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs)  # type: ignore[call-arg]
+
+    def _get_action_dist_from_latent(self, latent_pi: Tensor) -> Any:
+        if isinstance(self.action_dist, CountedChoices):
+            return self.action_dist.proba_distribution(action_logits=self.action_net(latent_pi))
+        return super()._get_action_dist_from_latent(latent_pi)  # type: ignore[misc]  # as above
 
 
 class PerDevicePolicy(_PerDevice, ActorCriticPolicy):

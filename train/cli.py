@@ -84,6 +84,17 @@ def _parser() -> Parser:
     _add_scenario(training)
     _add_folder(training)
 
+    tuning = add("tune", "Search for better settings of an agent on the val split; goes on where it was stopped.")
+    tuning.add_argument("--agent", default="ppo", help="whose settings; qfl competitors lists all")
+    tuning.add_argument("--env", default="qfl/Scheduling-v0", metavar="ID", help="environment")
+    tuning.add_argument("--trials", type=_positive, default=20, help="settings to try, the shipped ones first")
+    tuning.add_argument(
+        "--steps", type=_positive, help="environment steps of each; the shipped quick budget if not given"
+    )
+    tuning.add_argument("--seed", type=_natural, default=0, help="seed of the search and of every training")
+    _add_scenario(tuning)
+    _add_folder(tuning)
+
     evaluate = add("evaluate", "Play episodes with one competitor, or with a trained model.")
     who = evaluate.add_mutually_exclusive_group(required=True)
     who.add_argument("--model", type=Path, metavar="FOLDER", help="folder that qfl train wrote")
@@ -93,6 +104,13 @@ def _parser() -> Parser:
     evaluate.add_argument("--split", default="test", help="train, val or test instances")
     _add_scenario(evaluate, "that of the model, or small, if not given", None)
     _add_json(evaluate)
+
+    curves = add("curves", "Draw how the return of finished trainings rose, from their TensorBoard events.")
+    curves.add_argument(
+        "folders", nargs="+", type=Path, metavar="FOLDER", help="with runs of qfl train, also beneath it"
+    )
+    curves.add_argument("--out", type=Path, metavar="FILE.png", help="picture to write; only a table if not given")
+    _add_json(curves)
 
     board = add("leaderboard", "Train and play all competitors on the same instances; goes on where it was stopped.")
     board.add_argument("--quick", action="store_true", help="the quick training budget and 20 seeds")

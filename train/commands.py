@@ -63,7 +63,7 @@ def train(options: Namespace) -> None:
     """Train an agent."""
     from train.progress import progress_bar
     from train.runs import make_writable
-    from train.training import MODEL_FILE, plan_training
+    from train.training import MODEL_FILE, plan_training, read_plan
     from train.training import train as run_training
 
     plan = plan_training(
@@ -82,9 +82,35 @@ def train(options: Namespace) -> None:
     make_writable(folder)
     with progress_bar(plan.steps, "step") as bar:
         run_training(plan, folder, lambda steps: bar.update(min(steps, plan.steps) - bar.n) and None)
-    print(f"model: {folder / MODEL_FILE}")
+    print(f"model: {folder / MODEL_FILE}, {read_plan(folder).parameters} parameters")
     print(f"curves: tensorboard --logdir {folder}")
     print(f"evaluate it with: qfl evaluate --model {folder}")
+
+
+def tune(options: Namespace) -> None:
+    """Search for better settings."""
+    from train.runs import RunFolder
+    from train.training import plan_training
+    from train.tuning import BEST_FILE, Search, as_toml
+    from train.tuning import tune as search_settings
+
+    plan = plan_training(
+        options.agent,
+        _known_env(options.env),
+        options.preset,
+        _arguments(options),
+        options.steps,
+        options.seed,
+        quick=True,
+    )
+    search = Search(plan, options.trials)
+    config = search.config()
+    _make_env(plan.env_id, "train", {"scenario": plan.preset, **plan.arguments}).close()
+    name = options.name or f"tune-{_short(plan.env_id)}-{plan.agent}-{plan.preset}-seed{plan.seed}"
+    folder = RunFolder(options.out / name, config)
+    found = search_settings(search, folder, say=_say)
+    print(as_toml(search, found), end="")
+    print(f"# written: {folder.path / BEST_FILE}; merge it into baselines/drl.toml")
 
 
 def evaluate(options: Namespace) -> None:
@@ -106,6 +132,18 @@ def evaluate(options: Namespace) -> None:
         print(f"{env_id}, {options.seeds} episodes of split {options.split!r}")
         print(table.render(table.rows(episodes), "simple"))
         print("\n" + table.LEGEND)
+
+
+def curves(options: Namespace) -> None:
+    """Draw learning curves."""
+    from train import curves as learning_curves
+
+    if options.out is not None and options.out.suffix != ".png":
+        raise InvalidValueError("--out", str(options.out), "a file that ends in .png")
+    found = learning_curves.find(options.folders)
+    if options.out is not None:
+        learning_curves.draw(found, options.out)
+    _print_rows([curve.to_row() for curve in found], options.json)
 
 
 def leaderboard(options: Namespace) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from qfl_envs.competitor import Competitor, Cost
 from qfl_envs.errors import InvalidValueError
 from train.playing import chosen_actions, seed_choices
-from train.training import ALGORITHMS, MODE_FILE, MODEL_FILE, ModelFileError, read_plan
+from train.training import ALGORITHMS, MODE_FILE, MODEL_FILE, ModelFileError, count_parameters, read_plan
 
 
 class TrainedModel(Competitor):
@@ -63,5 +63,4 @@ class TrainedModel(Competitor):
 
     def cost(self) -> Cost:
         """With the number of the policy's parameters."""
-        parameters = sum(parameter.numel() for parameter in self.model.policy.parameters())
-        return Cost(parameters=parameters, decision_s=super().cost().decision_s)
+        return Cost(parameters=count_parameters(self.model), decision_s=super().cost().decision_s)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +61,7 @@ class TrainingPlan:
         seed: Seed of the network, of the exploration and of the instances.
         arguments: Further arguments of the environment.
         settings: See :func:`baselines.configurations.configuration`.
+        parameters: Trainable numbers of all networks, known when the training is done.
     """
 
     agent: str
@@ -70,6 +71,22 @@ class TrainingPlan:
     seed: int = 0
     arguments: Mapping[str, Any] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
+    parameters: int | None = None
+
+    @property
+    def environment(self) -> dict[str, Any]:
+        """Arguments of the environment in which the policy will play."""
+        return {"scenario": self.preset, **self.arguments}
+
+    def stages(self) -> list[tuple[dict[str, Any], int]]:
+        """Arguments of the environments of the training, one after the other, with the steps in each.
+
+        The first have what the settings say beneath what was asked for; the last steps can be played in the environment
+        itself.
+        """
+        first = round(self.steps * self.settings["environment_share"])
+        prepared = _merged(self.settings["environment"], self.environment)
+        return [stage for stage in ((prepared, first), (self.environment, self.steps - first)) if stage[1] > 0]
 
 
 def plan_training(
@@ -121,29 +138,52 @@ def train(plan: TrainingPlan, folder: Path, progress: Progress | None = None) ->
         The model's file; it appears only when training is complete.
     """
     torch.set_num_threads(1)
-    environment = {"scenario": plan.preset, **plan.arguments}
+    for unfinished in folder.glob("tensorboard_*"):
+        shutil.rmtree(unfinished)
+    model: BaseAlgorithm | None = None
+    for arguments, steps in plan.stages():
+        env, vector_env = _training_env(plan, arguments)
+        if model is None:
+            model = _make_model(plan, env, vector_env, folder)
+        else:
+            model.set_env(env)
+        # curves have a point per rollout, or where there are none, per episode of all rows
+        log_interval = env.num_envs if isinstance(model, OffPolicyAlgorithm) else 1
+        model.learn(
+            steps,
+            callback=_Report(progress),
+            log_interval=log_interval,
+            tb_log_name="tensorboard",
+            reset_num_timesteps=model.num_timesteps == 0,
+        )
+        env.close()
+    assert model is not None
+    mode = choose_mode(model, plan.env_id, plan.environment)
+    write_atomically(folder / MODE_FILE, json.dumps(mode, indent=2) + "\n")
+    finished = replace(plan, parameters=count_parameters(model))
+    write_atomically(folder / PLAN_FILE, json.dumps(asdict(finished), indent=2) + "\n")
+    saved = folder / "model.unfinished.zip"
+    model.save(saved)
+    saved.replace(folder / MODEL_FILE)
+    return folder / MODEL_FILE
+
+
+def _training_env(plan: TrainingPlan, arguments: Mapping[str, Any]) -> tuple[VecMonitor, FederatedVectorEnv]:
+    """Rows to train on, as SB3 takes them, and as they are."""
     vector_env = gym.make_vec(
         plan.env_id,
         num_envs=plan.settings["num_envs"],
         autoreset_mode="SameStep",
         split="train",
-        **{"reward_weights": plan.settings["reward_weights"], **environment},
+        **{"reward_weights": plan.settings["reward_weights"], **arguments},
     )
     assert isinstance(vector_env, FederatedVectorEnv)
-    env = VecMonitor(SB3VecEnv(vector_env))
-    for unfinished in folder.glob("tensorboard_*"):
-        shutil.rmtree(unfinished)
-    model = _make_model(plan, env, vector_env, folder)
-    # curves have a point per rollout, or where there are none, per episode of all rows
-    log_interval = env.num_envs if isinstance(model, OffPolicyAlgorithm) else 1
-    model.learn(plan.steps, callback=_Report(progress), log_interval=log_interval, tb_log_name="tensorboard")
-    write_atomically(folder / MODE_FILE, json.dumps(choose_mode(model, plan.env_id, environment), indent=2) + "\n")
-    write_atomically(folder / PLAN_FILE, json.dumps(asdict(plan), indent=2) + "\n")
-    saved = folder / "model.unfinished.zip"
-    model.save(saved)
-    saved.replace(folder / MODEL_FILE)
-    env.close()
-    return folder / MODEL_FILE
+    return VecMonitor(SB3VecEnv(vector_env)), vector_env
+
+
+def count_parameters(model: BaseAlgorithm) -> int:
+    """Trainable numbers of all networks, critics too; target networks are copies and do not count."""
+    return sum(numbers.numel() for name, numbers in model.policy.named_parameters() if "_target." not in name)
 
 
 def _make_model(plan: TrainingPlan, env: VecMonitor, vector_env: FederatedVectorEnv, folder: Path) -> BaseAlgorithm:
@@ -170,6 +210,15 @@ def _make_model(plan: TrainingPlan, env: VecMonitor, vector_env: FederatedVector
         device="cpu",
         **keywords,
     )
+
+
+def _merged(beneath: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Both, with what is above where both have it; tables in them likewise."""
+    merged = {**beneath, **above}
+    for name in beneath.keys() & above.keys():
+        if isinstance(beneath[name], Mapping) and isinstance(above[name], Mapping):
+            merged[name] = _merged(beneath[name], above[name])
+    return merged
 
 
 class _Report(BaseCallback):

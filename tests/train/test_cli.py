@@ -26,6 +26,13 @@ WRONG = {
     "unsupported environment": (["evaluate", "--competitor", "hungarian"], ["does not support qfl/Scheduling-v0"]),
     "unknown agent": (["train", "--agent", "popo"], ["'popo'", "known: ppo, maskable-ppo"]),
     "agent for other actions": (["train", "--agent", "dqn"], ["is 'dqn'", "one of 'ppo', 'maskable-ppo', 'a2c'"]),
+    "agent to tune for other actions": (
+        ["tune", "--agent", "dqn"],
+        ["is 'dqn'", "one of 'ppo', 'maskable-ppo', 'a2c'"],
+    ),
+    "unknown preset to tune in": (["tune", "--preset", "smal"], ["'smal'", "did you mean 'small'"]),
+    "folder without curves": (["curves", "tests"], ["'tests'", "finished runs of qfl train"]),
+    "curves of another kind": (["curves", "tests", "--out", "curves.gif"], ["curves.gif", ".png"]),
     "unknown split": (["evaluate", "--competitor", "random", "--split", "exam"], ["'exam'", "train, val, test"]),
     "model that is missing": (["evaluate", "--model", "/nowhere"], ["/nowhere", "qfl train"]),
     "agent without model": (["evaluate", "--competitor", "ppo"], ["the folder of a training run"]),
@@ -94,8 +101,15 @@ def test_envs_and_competitors_are_listed(capsys):
 
 def test_a_model_is_trained_and_then_evaluated_where_it_was_trained(capsys, tmp_path):
     words = ["train", "--preset", "tiny", "--set", FAST, "--steps", "256", "--out", str(tmp_path), "--name", "one"]
-    assert run(capsys, *words)[0] == 0
+    code, out, _ = run(capsys, *words)
+    assert code == 0
+    assert " parameters" in out.splitlines()[0]
     folder = str(tmp_path / "one")
+    code, out, _ = run(capsys, "curves", folder, "--out", str(tmp_path / "curves.png"), "--json")
+    assert code == 0
+    assert [(row["agent"], row["steps"]) for row in json.loads(out)] == [("ppo", 256)]
+    assert json.loads(out)[0]["learner_in_training"] == "none"
+    assert Image.open(tmp_path / "curves.png").format == "PNG"
     code, out, _ = run(capsys, "evaluate", "--model", folder, "--seeds", "2", "--json")
     episodes = json.loads(out)
     assert code == 0
@@ -137,7 +151,8 @@ def test_the_solvers_are_measured_on_demand(capsys, monkeypatch):
 
 
 def test_help_of_every_command_explains_every_option(capsys):
-    for command in ("envs", "competitors", "train", "evaluate", "leaderboard", "render", "qaoa-angles", "benchmark"):
+    commands = ("envs", "competitors", "train", "tune", "curves", "evaluate", "leaderboard", "render", "qaoa-angles")
+    for command in (*commands, "benchmark"):
         with pytest.raises(SystemExit) as left:
             main([command, "--help"])
         assert left.value.code == 0

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -7,7 +8,7 @@ from baselines.configurations import configuration
 from qfl_envs.errors import UnknownNameError
 from train.competitors import make
 from train.evaluation import make_env, play
-from train.training import ModelFileError, plan_training, read_plan, train
+from train.training import ModelFileError, count_parameters, plan_training, read_plan, train
 
 ARGUMENTS = {"learning": {"model": "none"}, "max_rounds": 6}
 
@@ -168,6 +169,69 @@ def test_settings_inherit_from_algorithm_to_environment_to_preset():
     assert general["num_envs"] != tiny["num_envs"]
     assert general["algorithm"]["gamma"] == tiny["algorithm"]["gamma"]
     assert tiny["policy_kwargs"]["hidden"] == general["policy_kwargs"]["hidden"]
+
+
+def test_the_first_steps_are_played_in_the_environment_of_the_settings_and_the_rest_in_that_of_the_evaluation():
+    plan = plan_training("ppo", "qfl/Scheduling-v0", "tiny", {"learning": {"batch_size": 2}}, steps=1000)
+    settings = {**plan.settings, "environment": {"learning": {"model": "surrogate", "batch_size": 8}}}
+    both = replace(plan, settings={**settings, "environment_share": 0.75}).stages()
+    assert [steps for _, steps in both] == [750, 250]
+    # what was asked for comes before what the settings say
+    assert both[0][0]["learning"] == {"model": "surrogate", "batch_size": 2}
+    assert both[1][0] == plan.environment == {"scenario": "tiny", "learning": {"batch_size": 2}}
+    assert [steps for _, steps in replace(plan, settings=settings).stages()] == [1000]
+
+
+def test_a_training_in_two_stages_is_one_curve_of_one_model(tmp_path):
+    plan = plan_training("ppo", "qfl/Scheduling-v0", "tiny", ARGUMENTS, steps=512)
+    settings = {**plan.settings, "environment": {"max_rounds": 3}, "environment_share": 0.5}
+    steps = []
+    train(replace(plan, arguments={"learning": {"model": "none"}}, settings=settings), tmp_path, steps.append)
+    assert steps[-1] == 512
+    assert steps == sorted(steps)
+    from train.curves import find
+
+    (curve,) = find([tmp_path])
+    assert curve.steps.max() == 512
+    assert len(list(tmp_path.glob("tensorboard_*"))) == 1
+
+
+def test_the_finished_plan_counts_the_parameters_that_the_model_has(trained):
+    env_id, folder, _ = trained
+    assert read_plan(folder).parameters == count_parameters(make("ppo", folder).model) > 0
+
+
+def test_target_networks_are_not_counted():
+    from stable_baselines3 import DQN
+
+    model = DQN("MlpPolicy", "CartPole-v1", policy_kwargs={"net_arch": [8]}, buffer_size=1)
+    assert count_parameters(model) == 4 * 8 + 8 + 8 * 2 + 2
+
+
+def test_a_policy_begins_with_little_work_where_the_settings_say_so():
+    from train.training import ALGORITHMS, POLICIES
+
+    env = make_env("qfl/Scheduling-v0", "train", {"scenario": "tiny", **ARGUMENTS})
+    kwargs = {"num_devices": 6, "idle_probability": 0.5, "later_options": 0.5}
+    model = ALGORITHMS["ppo"](POLICIES["per-device"], env, policy_kwargs=kwargs, seed=0)
+    observation, _ = env.reset(seed=0)
+    choices = model.policy.get_distribution(as_batch(observation)).distribution
+    assert choices[0].probs[0].tolist() == pytest.approx([0.5, 0.5 * 4 / 7, 0.5 * 2 / 7, 0.5 / 7], abs=0.03)
+
+
+def test_where_only_the_rank_is_shown_the_scale_does_not_matter():
+    from baselines.per_device import DeviceFeatures
+
+    env = make_env("qfl/Scheduling-v0", "train", {"scenario": "tiny", **ARGUMENTS})
+    features = DeviceFeatures(env.observation_space, 6, 0, only_ranks=["loss"])
+    env.observation_space.seed(0)
+    one = as_batch(env.observation_space.sample())
+    other = {**one, "loss": 0.1 * one["loss"] + 0.5}
+    assert (features(one) == features(other)).all()
+    assert (features(one) != features({**one, "age": 0.1 * one["age"] + 0.5})).any()
+    assert features(one).shape == (1, features.features_dim)
+    with pytest.raises(UnknownNameError, match="unknown entry per device 'los'"):
+        DeviceFeatures(env.observation_space, 6, 0, only_ranks=["los"])
 
 
 def test_an_unknown_agent_is_refused_with_the_known_ones():
