@@ -6,6 +6,7 @@ and kappa cycles f^2 joules. A quantum processor takes circuits x shots x second
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -13,7 +14,7 @@ import numpy as np
 
 from qfl_envs.quantum.circuits import Circuit
 from qfl_envs.scenario import Fleet, Scenario
-from qfl_envs.system.compiled import compiled, ready
+from qfl_envs.system.compiled import compiled, elementwise, ready
 
 
 def draw_per_device(bounds: tuple[float, float], uniform: np.ndarray, spread: float = 1.0) -> np.ndarray:
@@ -26,8 +27,19 @@ def draw_per_device(bounds: tuple[float, float], uniform: np.ndarray, spread: fl
 
 def next_load_normal(fleet: Fleet, current: np.ndarray, normal: np.ndarray) -> np.ndarray:
     """The AR(1) process behind the load, one round later."""
-    memory = fleet.load_memory
-    return memory * current + np.sqrt(1 - memory**2) * normal
+    return np.asarray(next_load(current, normal, fleet.load_memory))  # type: ignore[arg-type]
+
+
+@elementwise
+def next_load(current: float, normal: float, memory: float) -> float:
+    """The same of one device."""
+    return memory * current + math.sqrt(1.0 - memory**2) * normal
+
+
+@elementwise
+def next_charge(battery_j: float, spent_j: float, harvested_j: float, full_j: float) -> float:
+    """Charge of a battery after a round; it holds no more than at the start."""
+    return min(battery_j - spent_j + harvested_j, full_j)
 
 
 @dataclass(frozen=True)

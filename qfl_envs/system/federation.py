@@ -17,7 +17,7 @@ import numpy as np
 
 from qfl_envs.errors import InvalidValueError
 from qfl_envs.scenario import Scenario
-from qfl_envs.system import devices
+from qfl_envs.system import devices, evolution
 from qfl_envs.system.compiled import ready
 from qfl_envs.system.decision import Decision, deal_in_order, repair
 from qfl_envs.system.difficulty import Difficulty
@@ -238,7 +238,7 @@ class FederatedSystem:
             energy_j=np.zeros(systems),
             last_round_s=np.zeros(systems),
         )
-        self._observe_gain(state)
+        evolution.observe_gain(scenario.radio, state, self.sites_m)
         if self.learner is not None:
             # after all other numbers, so that the network is the one that there is without learning
             state.parameters = self.learner.initial(random.uniform(model=(parameters,))["model"])
@@ -467,29 +467,11 @@ class FederatedSystem:
     def _move_on(self, state: SystemState, work: _Round) -> None:
         """9. Devices move, channels fade, links and loads change, batteries fill."""
         scenario, fleet = self.scenario, self.scenario.fleet
-        state.position_m, state.velocity_mps, state.mean_velocity_mps = mobility.move(
-            scenario.radio,
-            fleet,
-            state.position_m,
-            state.velocity_mps,
-            state.mean_velocity_mps,
-            work.round_s,
-            work.normal["velocity"],
-            self.radius_m,
-        )
-        speed_mps = np.sqrt((state.velocity_mps**2).sum(-1))
-        state.shadowing_db = channel.next_shadowing_db(
-            scenario.radio, state.shadowing_db, speed_mps * work.round_s[:, None], work.normal["shadowing"]
-        )
-        state.scatter = channel.next_scatter(
-            scenario.radio, state.scatter, speed_mps, work.round_s, work.normal["scatter"]
-        )
         work.gain = state.gain
-        self._observe_gain(state)
-        state.link_up = links.next_up(scenario.radio, state.link_up, work.uniform["link"])
-        state.load_normal = devices.next_load_normal(fleet, state.load_normal, work.normal["load"])
-        harvested_j = 2 * fleet.harvest_w * work.round_s[:, None] * work.uniform["harvest"]
-        state.battery_j = np.minimum(state.battery_j - work.energy_j + harvested_j, state.full_battery_j)
+        evolution.move(scenario.radio, fleet, state, work.round_s, work.normal, self.sites_m, self.radius_m)
+        evolution.refill(
+            scenario.radio, fleet, state, work.round_s, work.energy_j, work.uniform, work.normal["load"]
+        )
         if self.devices_leave:
             state.active = state.active & ~self.empty()
         state.round_index = state.round_index + 1
@@ -503,13 +485,6 @@ class FederatedSystem:
         """What each device has to its own cell: (E, N, C, ...) -> (E, N, ...)."""
         systems, devices = serving.shape
         return of_cells[np.arange(systems)[:, None], np.arange(devices), serving]
-
-    def _observe_gain(self, state: SystemState) -> None:
-        """What follows from positions, shadowing and fading."""
-        limits = self.scenario.radio
-        distance = channel.distance_m(limits, self.sites_m, state.position_m)
-        state.gain = channel.power_gain(limits, distance, state.shadowing_db, state.rician_k, state.scatter)
-        state.mean_gain = state.gain.sum(-1) / limits.num_subchannels
 
     def _drifted(self, state: SystemState, rows: np.ndarray | slice) -> np.ndarray:
         if self.scenario.drift.kind == "none":
