@@ -17,7 +17,7 @@ import numpy as np
 
 from qfl_envs.errors import InvalidValueError
 from qfl_envs.scenario import Scenario
-from qfl_envs.system import devices, evolution
+from qfl_envs.system import devices, evolution, memory
 from qfl_envs.system.compiled import ready
 from qfl_envs.system.decision import Decision, fill_dealt, repair
 from qfl_envs.system.difficulty import Difficulty
@@ -59,6 +59,7 @@ class _Round:
     upload_s: np.ndarray = field(init=False)
     energy_j: np.ndarray = field(init=False)
     round_s: np.ndarray = field(init=False)
+    spent_j: np.ndarray = field(init=False)
     rates_bps: np.ndarray = field(init=False)
     gain: np.ndarray = field(init=False)
     bits_sent: np.ndarray = field(init=False)
@@ -433,8 +434,7 @@ class FederatedSystem:
 
     def _learn(self, state: SystemState, work: _Round) -> None:
         """5. Participants train on their own data from the global model; no update that never arrives is computed."""
-        state.held_version = np.where(work.participate, state.updates[:, None], state.held_version)
-        state.received_loss = np.where(work.participate, state.device_loss, state.received_loss)
+        memory.receive(state, work.participate)
         if self.learner is None or not work.trains.any():
             return
         work.result = self.learner.train(
@@ -462,12 +462,10 @@ class FederatedSystem:
         """8. The new model is measured on held-out data and on every device."""
         work.best_before = state.best_accuracy
         work.device_accuracy_before = state.device_accuracy.copy()
-        state.reported_loss = np.where(work.delivered, state.received_loss, state.reported_loss)
-        state.age = np.where(work.delivered, 0, state.age + 1)
+        heard = memory.hear(state, work.delivered)
         if self.learner is not None:
             moves = self.scenario.drift.kind != "none"
-            heard = np.ones(len(work.round_s), dtype=bool) if moves else work.delivered.any(-1)
-            self._measure(state, np.flatnonzero(heard))
+            self._measure(state, np.arange(self.num_systems) if moves else np.flatnonzero(heard))
             if self.scenario.learning.monitored:
                 state.reported_loss = np.where(state.active & state.link_up, state.device_loss, state.reported_loss)
         state.best_accuracy = np.maximum(state.best_accuracy, state.accuracy)
@@ -482,7 +480,8 @@ class FederatedSystem:
             state.active = state.active & ~self.empty()
         state.round_index = state.round_index + 1
         state.elapsed_s = state.elapsed_s + work.round_s
-        state.energy_j = state.energy_j + work.energy_j.sum(-1)
+        work.spent_j = work.energy_j.sum(-1)
+        state.energy_j = state.energy_j + work.spent_j
         state.last_round_s = work.round_s
 
     # helpers
@@ -500,7 +499,9 @@ class FederatedSystem:
             return
         measured = self.learner.evaluate(state, rows, self._drifted(state, rows))
         if len(rows) == len(state.accuracy):
-            rows = slice(None)
+            state.accuracy, state.loss = measured.accuracy, measured.loss
+            state.device_accuracy, state.device_loss = measured.device_accuracy, measured.device_loss
+            return
         state.accuracy[rows], state.loss[rows] = measured.accuracy, measured.loss
         state.device_accuracy[rows], state.device_loss[rows] = measured.device_accuracy, measured.device_loss
 
@@ -514,7 +515,7 @@ class FederatedSystem:
             protect_s=work.protect_s,
             upload_s=work.upload_s,
             round_s=work.round_s,
-            energy_j=work.energy_j.sum(-1),
+            energy_j=work.spent_j,
             participation=work.participate,
             subchannel=work.subchannel,
             power_dbm=work.power_dbm,
