@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import lambertw
 
-from qfl_envs.system.decision import deal_in_order
+from qfl_envs.system.decision import deal_subchannels
 from qfl_envs.system.devices import wait_seconds
 from qfl_envs.system.learning.shapes import model_bits
 from qfl_envs.system.network import radio
@@ -122,12 +122,11 @@ def round_seconds(view: NetworkView, participate: np.ndarray) -> np.ndarray:
         (...), 0 for nobody.
     """
     sets = np.reshape(participate, (-1, participate.shape[-1]))
-    own_gain = view.gain.mean(-1)[np.arange(len(view.serving_cell)), view.serving_cell]
-    serving, own_gain = (np.broadcast_to(values, sets.shape) for values in (view.serving_cell, own_gain))
-    subchannel = deal_in_order(sets, serving, own_gain, *view.gain.shape[1:])
+    serving, gain = np.broadcast_to(view.serving_cell, sets.shape), view.gain[None]
+    subchannel = deal_subchannels(sets, serving, gain)
     up = radio.uplink(
         view.scenario.radio,
-        np.broadcast_to(view.gain, (len(sets), *view.gain.shape)),
+        gain,
         serving,
         sets,
         subchannel,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, ClassVar, NamedTuple, Self
 
 from qfl_envs.errors import InvalidValueError
@@ -87,7 +88,7 @@ class Radio(Section):
                 "radio.min_distance_m", self.min_distance_m, f"below {self.cell_radius_m} (cell_radius_m)"
             )
 
-    @property
+    @cached_property
     def noise_w(self) -> float:
         """Noise power of one sub-channel in W."""
         return 10 ** ((self.noise_dbm_hz + self.noise_figure_db - 30) / 10) * self.subchannel_hz
@@ -357,12 +358,12 @@ class Scenario(Section):
         """Inputs of the learner."""
         return self.learning.num_features or self.quantum.num_qubits
 
-    @property
+    @cached_property
     def goes_on(self) -> bool:
         """Whether devices go on working from one round to the next."""
         return self.learning.aggregation in ("asynchronous", "buffered")
 
-    @property
+    @cached_property
     def longest_round_s(self) -> float:
         """Longest duration of a round."""
         return self.deadline_s * (self.learning.patience if self.learning.aggregation == "synchronous" else 1.0)

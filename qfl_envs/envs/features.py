@@ -73,20 +73,24 @@ class Encoder:
     def __init__(self, features: Mapping[str, Feature]) -> None:
         """Note the bounds and scales of all features."""
         self._names = list(features)
+        self._named_sizes = [(name, feature.size) for name, feature in features.items()]
         self._sizes = np.array([feature.size for feature in features.values()])
         self._bounds = np.array([feature.bounds for feature in features.values()])
         self._warps = np.array([WARPS[feature.scale] for feature in features.values()])
 
     def encode(self, values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Values (E, size) in physical units -> float32 in [-1, 1], by name."""
+        """Values (E, size), or (E) of size 1, in physical units -> float32 (E, size) in [-1, 1], by name."""
         rows = len(values[self._names[0]])
         # one feature of all rows after the other
-        physical = np.concatenate([values[name].ravel() for name in self._names], dtype=float, casting="unsafe")
-        scaled = _encode(physical, self._sizes * rows, self._bounds, self._warps)
+        ordered = [values[name] for name in self._names]
+        physical = np.concatenate(ordered, axis=None, dtype=float, casting="unsafe")
+        scaled = np.empty(len(physical), dtype=np.float32)
+        _encode(physical, self._sizes, rows, self._bounds, self._warps, scaled)
         encoded, begin = {}, 0
-        for name, size in zip(self._names, self._sizes.tolist(), strict=True):
-            encoded[name] = scaled[begin : begin + rows * size].reshape(rows, size)
-            begin += rows * size
+        for name, size in self._named_sizes:
+            end = begin + rows * size
+            encoded[name] = scaled[begin:end].reshape(rows, size)
+            begin = end
         return encoded
 
 
@@ -95,21 +99,22 @@ WARPS = {"linear": 0, "log": 1, "db": 1, "log1p": 2}
 
 
 @compiled
-def _encode(physical: np.ndarray, lengths: np.ndarray, bounds: np.ndarray, warps: np.ndarray) -> np.ndarray:
-    """Values of all features, one feature after the other: lengths (F), bounds (F, 4) and warps (F) of each."""
-    scaled = np.empty(len(physical), dtype=np.float32)
+def _encode(
+    physical: np.ndarray, sizes: np.ndarray, rows: int, bounds: np.ndarray, warps: np.ndarray, scaled: np.ndarray
+) -> None:
+    """Scale values of all features, one feature after the other: sizes (F), bounds (F, 4) and warps (F) of each."""
     begin = 0
-    for feature in range(len(lengths)):
+    for feature in range(len(sizes)):
+        end = begin + sizes[feature] * rows
         low, high, warped_low, factor = bounds[feature]
-        for i in range(begin, begin + lengths[feature]):
+        for i in range(begin, end):
             value = min(max(physical[i], low), high)
             if warps[feature] == 1:
                 value = math.log(value)
             elif warps[feature] == 2:
                 value = math.log1p(value)
             scaled[i] = (value - warped_low) * factor - 1.0
-        begin += lengths[feature]
-    return scaled
+        begin = end
 
 
 def common_features(scenario: Scenario, gains: int, num_shown: int) -> dict[str, Feature]:

@@ -5,6 +5,7 @@ A :class:`Task` is stateless: the scalar environment calls it with a batch of on
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -16,7 +17,9 @@ from qfl_envs.envs.features import Encoder, Feature, common_features
 from qfl_envs.errors import InvalidValueError
 from qfl_envs.fields import reject_unknown
 from qfl_envs.scenario import Scenario
+from qfl_envs.system.compiled import compiled
 from qfl_envs.system.decision import Decision
+from qfl_envs.system.devices import is_empty
 from qfl_envs.system.federation import FederatedSystem
 from qfl_envs.system.learning.shapes import payload_bits
 from qfl_envs.system.network.channel import serving_cell
@@ -152,9 +155,8 @@ class Task:
         """Values (E, size) of all features, in physical units."""
         state, offer = system.state, system.offer()
         gain = state.gain if self.gain_per_subchannel else state.mean_gain
-        systems = len(gain)
         return self.more_values(system) | {
-            "gain": gain.reshape(systems, -1),
+            "gain": gain.reshape(len(gain), -1),
             "step_s": offer.step_s,
             "cpu_hz": offer.cpu_hz,
             "battery_j": state.battery_j,
@@ -162,10 +164,10 @@ class Task:
             "num_samples": state.num_samples,
             "loss": state.reported_loss,
             "age": state.age,
-            "accuracy": state.accuracy[:, None],
-            "best_accuracy": state.best_accuracy[:, None],
-            "round_index": state.round_index[:, None],
-            "last_round_s": state.last_round_s[:, None],
+            "accuracy": state.accuracy,
+            "best_accuracy": state.best_accuracy,
+            "round_index": state.round_index,
+            "last_round_s": state.last_round_s,
         }
 
     def view(self, observation: Mapping[str, np.ndarray]) -> NetworkView:
@@ -205,20 +207,26 @@ class Task:
 
     def judge(self, system: FederatedSystem, report: RoundReport) -> Outcome:
         """Reward and end of the episodes after a round."""
-        state = system.state
-        reached = report.accuracy >= self.scenario.target_accuracy
-        terminated = (system.empty() | ~state.active).all(-1)
-        if self.ends_at_target:
-            terminated = terminated | reached
-        truncated = ~terminated & (state.round_index >= self.scenario.max_rounds)
-        failed = terminated | truncated
-        if self.ends_at_target:
-            failed &= ~reached
+        state, scenario, systems = system.state, self.scenario, len(report.accuracy)
+        terminated, truncated, failed = (np.empty(systems, dtype=np.bool_) for _ in range(3))
+        _end(
+            state.active,
+            state.battery_j,
+            state.full_battery_j,
+            scenario.fleet.reserve,
+            report.accuracy,
+            scenario.target_accuracy if self.ends_at_target else math.inf,
+            state.round_index,
+            scenario.max_rounds,
+            terminated,
+            truncated,
+            failed,
+        )
         terms = self.reward_terms(system, report, failed)
         if self.vector_reward:
             reward = np.stack(list(terms.values()), axis=-1)
         else:
-            reward = np.zeros(len(reached))
+            reward = np.zeros(systems)
             for name, term in terms.items():
                 reward += self.weights[name] * term
         return Outcome(terms, reward, terminated, truncated)
@@ -258,14 +266,72 @@ class Task:
         the share of the longest possible episode that was used, ``energy`` to minus the share of the stored energy.
         An episode that ends without the target has used all of the time, so that giving up early saves none.
         """
-        scenario, target = self.scenario, self.scenario.target_accuracy
-        best, before = report.best_accuracy, report.best_accuracy - report.best_accuracy_gain
-        way = np.maximum(target - system.state.start_accuracy, 1e-9)
-        longest_s = scenario.longest_round_s * scenario.max_rounds
-        unused_s = np.where(failed, np.maximum(longest_s - system.state.elapsed_s, 0.0), 0.0)
-        stored_j = np.maximum(system.state.full_battery_j.sum(-1), 1e-9)
-        return {
-            "progress": (np.minimum(best, target) - np.minimum(before, target)) / way,
-            "time": -(report.round_s + unused_s) / longest_s,
-            "energy": -report.energy_j / stored_j,
-        }
+        scenario, state = self.scenario, system.state
+        terms = {name: np.empty(len(failed)) for name in ("progress", "time", "energy")}
+        _terms(
+            report.best_accuracy,
+            report.best_accuracy_gain,
+            state.start_accuracy,
+            scenario.target_accuracy,
+            report.round_s,
+            state.elapsed_s,
+            failed,
+            scenario.longest_round_s * scenario.max_rounds,
+            report.energy_j,
+            state.full_battery_j,
+            *terms.values(),
+        )
+        return terms
+
+
+@compiled
+def _end(
+    active: np.ndarray,
+    battery_j: np.ndarray,
+    full_battery_j: np.ndarray,
+    reserve: float,
+    accuracy: np.ndarray,
+    target: float,
+    round_index: np.ndarray,
+    max_rounds: int,
+    terminated: np.ndarray,
+    truncated: np.ndarray,
+    failed: np.ndarray,
+) -> None:
+    """Fill the last three arrays (E): whose episode is over, who has no round left, and who ends without the target.
+
+    An episode is over when it has reached the target, or when no device is left that has charge above the reserve.
+    """
+    for e in range(len(terminated)):
+        reached, over = accuracy[e] >= target, True
+        for n in range(active.shape[1]):
+            if active[e, n] and not is_empty(battery_j[e, n], full_battery_j[e, n], reserve):
+                over = False
+        terminated[e] = reached or over
+        truncated[e] = not terminated[e] and round_index[e] >= max_rounds
+        failed[e] = (over or truncated[e]) and not reached
+
+
+@compiled
+def _terms(
+    best: np.ndarray,
+    gain: np.ndarray,
+    start: np.ndarray,
+    target: float,
+    round_s: np.ndarray,
+    elapsed_s: np.ndarray,
+    failed: np.ndarray,
+    longest_s: float,
+    energy_j: np.ndarray,
+    full_battery_j: np.ndarray,
+    progress: np.ndarray,
+    time: np.ndarray,
+    energy: np.ndarray,
+) -> None:
+    """Fill the last three arrays (E) with the terms of :meth:`Task.reward_terms`."""
+    for e in range(len(best)):
+        made = min(best[e], target) - min(best[e] - gain[e], target)
+        progress[e] = made / max(target - start[e], 1e-9)
+        unused_s = max(longest_s - elapsed_s[e], 0.0) if failed[e] else 0.0
+        time[e] = -(round_s[e] + unused_s) / longest_s
+        energy[e] = -energy_j[e] / max(full_battery_j[e].sum(), 1e-9)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from qfl_envs.system.compiled import compiled, ready
+from qfl_envs.system.network.radio import dbm_to_w
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,13 @@ def repair(
     most_dbm: float,
     steps: np.ndarray,
     most_steps: int,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    participate: np.ndarray,
+    repaired: np.ndarray,
+    cpu_hz: np.ndarray,
+    possible_dbm: np.ndarray,
+    power_w: np.ndarray,
+    possible_steps: np.ndarray,
+) -> None:
     """What of a decision can be done.
 
     Args:
@@ -62,27 +69,25 @@ def repair(
         most_dbm: Most power.
         steps: (E, N) local steps.
         most_steps: Most local steps.
-
-    Returns:
-        Who takes part and whose part was changed (2, E, N); clock and power (2, E, N); local steps (E, N), 0 of those
-        who take no part.
+        participate: (E, N) bool, is filled with who takes part.
+        repaired: (E, N) bool, with whose part was changed.
+        cpu_hz: (E, N) with the clock.
+        possible_dbm: (E, N) with the power.
+        power_w: (E, N) with the same in W.
+        possible_steps: (E, N) with the local steps, 0 of those who take no part.
     """
-    systems, devices = wanted.shape
-    flags, numbers = np.zeros((2, systems, devices), dtype=np.bool_), np.empty((2, systems, devices))
-    participate, repaired = flags[0], flags[1]
-    cpu_hz, possible_dbm = numbers[0], numbers[1]
-    possible_steps = np.zeros((systems, devices), dtype=np.int64)
-    for e in range(systems):
-        for n in range(devices):
+    for e in range(wanted.shape[0]):
+        for n in range(wanted.shape[1]):
             participate[e, n] = wanted[e, n] and able[e, n]
             cpu_hz[e, n] = min(wanted_hz[e, n], free_hz[e, n])
             possible_dbm[e, n] = min(max(power_dbm[e, n], least_dbm), most_dbm)
+            power_w[e, n] = dbm_to_w(possible_dbm[e, n])
+            possible_steps[e, n] = 0
             changed = not able[e, n] or wanted_hz[e, n] > free_hz[e, n] or power_dbm[e, n] != possible_dbm[e, n]
             if participate[e, n]:
                 possible_steps[e, n] = min(max(steps[e, n], 1), most_steps)
                 changed = changed or steps[e, n] != possible_steps[e, n]
             repaired[e, n] = wanted[e, n] and changed
-    return flags, numbers, possible_steps
 
 
 def deal_subchannels(participate: np.ndarray, serving: np.ndarray, gain: np.ndarray) -> np.ndarray:
@@ -91,34 +96,30 @@ def deal_subchannels(participate: np.ndarray, serving: np.ndarray, gain: np.ndar
     Args:
         participate: (E, N) bool.
         serving: (E, N) cell of each device.
-        gain: (E, N, C, K) linear.
+        gain: (E, N, C, K) linear; (1, N, C, K) where all have the same.
 
     Returns:
         (E, N) sub-channels, 0 for devices that do not participate.
     """
-    own_gain = np.take_along_axis(gain.mean(-1), serving[..., None], axis=2)[..., 0]
-    return deal_in_order(participate, serving, own_gain, *gain.shape[2:])
-
-
-def deal_in_order(
-    participate: np.ndarray, serving: np.ndarray, own_gain: np.ndarray, cells: int, subchannels: int
-) -> np.ndarray:
-    """The same from the mean gain (E, N) of each device to its own cell."""
-    return _deal(ready(participate, np.bool_), ready(serving, np.int64), ready(own_gain), cells, subchannels)
+    dealt = np.empty(participate.shape, dtype=np.int64)
+    fill_dealt(ready(participate, np.bool_), ready(serving, np.int64), ready(gain.mean(-1)), gain.shape[3], dealt)
+    return dealt
 
 
 @compiled
-def _deal(
-    participate: np.ndarray, serving: np.ndarray, own_gain: np.ndarray, cells: int, subchannels: int
-) -> np.ndarray:
-    systems, devices = participate.shape
-    dealt = np.zeros((systems, devices), dtype=np.int64)
-    rank = np.empty(cells, dtype=np.int64)
+def fill_dealt(
+    participate: np.ndarray, serving: np.ndarray, mean_gain: np.ndarray, subchannels: int, dealt: np.ndarray
+) -> None:
+    """Fill the last array (E, N) with :func:`deal_subchannels`, from the mean gain (E, N, C) over sub-channels."""
+    (systems, devices), cells = participate.shape, mean_gain.shape[2]
+    own_gain, rank = np.empty(devices), np.empty(cells, dtype=np.int64)
+    dealt[:] = 0
     for e in range(systems):
         rank[:] = 0
-        for n in np.argsort(-own_gain[e], kind="mergesort"):  # stable: of equals, the first device comes first
+        for n in range(devices):
+            own_gain[n] = mean_gain[min(e, len(mean_gain) - 1), n, serving[e, n]]
+        for n in np.argsort(-own_gain, kind="mergesort"):  # stable: of equals, the first device comes first
             if participate[e, n]:
                 lap, position = divmod(rank[serving[e, n]], subchannels)
                 dealt[e, n] = position if lap % 2 == 0 else subchannels - 1 - position
                 rank[serving[e, n]] += 1
-    return dealt

@@ -6,6 +6,7 @@ and kappa cycles f^2 joules. A quantum processor takes circuits x shots x second
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -13,7 +14,8 @@ import numpy as np
 
 from qfl_envs.quantum.circuits import Circuit
 from qfl_envs.scenario import Fleet, Scenario
-from qfl_envs.system.compiled import compiled, ready
+from qfl_envs.system.compiled import compiled, elementwise, ready
+from qfl_envs.system.state import SystemState
 
 
 def draw_per_device(bounds: tuple[float, float], uniform: np.ndarray, spread: float = 1.0) -> np.ndarray:
@@ -26,8 +28,19 @@ def draw_per_device(bounds: tuple[float, float], uniform: np.ndarray, spread: fl
 
 def next_load_normal(fleet: Fleet, current: np.ndarray, normal: np.ndarray) -> np.ndarray:
     """The AR(1) process behind the load, one round later."""
-    memory = fleet.load_memory
-    return memory * current + np.sqrt(1 - memory**2) * normal
+    return np.asarray(next_load(current, normal, fleet.load_memory))  # type: ignore[arg-type]
+
+
+@elementwise
+def next_load(current: float, normal: float, memory: float) -> float:
+    """The same of one device."""
+    return memory * current + math.sqrt(1.0 - memory**2) * normal
+
+
+@elementwise
+def next_charge(battery_j: float, spent_j: float, harvested_j: float, full_j: float) -> float:
+    """Charge of a battery after a round; it holds no more than at the start."""
+    return min(battery_j - spent_j + harvested_j, full_j)
 
 
 @dataclass(frozen=True)
@@ -57,7 +70,9 @@ def offer(scenario: Scenario, load_normal: np.ndarray, max_cpu_hz: np.ndarray, s
     fleet = scenario.fleet
     cycles = scenario.learning.batch_size * fleet.cycles_per_sample
     shots = shots_per_step(scenario)
-    return Offer(*_offer(load_normal, max_cpu_hz, shot_s, fleet.load_mean, fleet.load_std, cycles, shots))
+    share, cpu_hz, step_s = np.empty(shot_s.shape), np.empty(shot_s.shape), np.empty(shot_s.shape)
+    _offer(load_normal, max_cpu_hz, shot_s, fleet.load_mean, fleet.load_std, cycles, shots, share, cpu_hz, step_s)
+    return Offer(share, cpu_hz, step_s)
 
 
 @compiled
@@ -69,18 +84,17 @@ def _offer(
     load_std: float,
     cycles: float,
     shots: float,
-) -> np.ndarray:
-    """The attributes of :class:`Offer`, (3, E, N)."""
-    systems, devices = load_normal.shape
-    offered = np.empty((3, systems, devices))
-    for e in range(systems):
-        for n in range(devices):
+    load_share: np.ndarray,
+    cpu_hz: np.ndarray,
+    step_s: np.ndarray,
+) -> None:
+    """Fill the last three arrays, the attributes of :class:`Offer`."""
+    for e in range(load_share.shape[0]):
+        for n in range(load_share.shape[1]):
             share = min(max(load_mean + load_std * load_normal[e, n], 0.0), 0.9)
-            hz = max_cpu_hz[e, n] * (1.0 - share)
-            offered[0, e, n] = share
-            offered[1, e, n] = hz
-            offered[2, e, n] = cycles / hz + shots * shot_s[e, n] / (1.0 - share)
-    return offered
+            load_share[e, n] = share
+            cpu_hz[e, n] = max_cpu_hz[e, n] * (1.0 - share)
+            step_s[e, n] = cycles / cpu_hz[e, n] + shots * shot_s[e, n] / (1.0 - share)
 
 
 def circuit_of(scenario: Scenario) -> Circuit:
@@ -157,19 +171,21 @@ def compute_work(
     fleet = scenario.fleet
     if step_shots is None:
         step_shots = np.full((len(local_steps), 1), shots_per_step(scenario))
-    return Work(
-        *_work(
-            ready(local_steps, np.int64),
-            ready(cpu_hz),
-            ready(shot_s),
-            ready(load_share),
-            ready(step_shots),
-            wait_seconds(scenario),
-            scenario.learning.batch_size * fleet.cycles_per_sample,
-            fleet.capacitance,
-            fleet.quantum_w,
-        )
+    seconds, energy_j = np.empty(cpu_hz.shape), np.empty(cpu_hz.shape)
+    _work(
+        ready(local_steps, np.int64),
+        ready(cpu_hz),
+        ready(shot_s),
+        ready(load_share),
+        ready(step_shots),
+        wait_seconds(scenario),
+        scenario.learning.batch_size * fleet.cycles_per_sample,
+        fleet.capacitance,
+        fleet.quantum_w,
+        seconds,
+        energy_j,
     )
+    return Work(seconds, energy_j)
 
 
 @compiled
@@ -183,9 +199,12 @@ def _work(
     step_cycles: float,
     capacitance: float,
     quantum_w: float,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Seconds and joules of :func:`compute_work`."""
-    seconds, energy_j = np.zeros(local_steps.shape), np.zeros(local_steps.shape)
+    seconds: np.ndarray,
+    energy_j: np.ndarray,
+) -> None:
+    """Fill the last two arrays with seconds and joules of :func:`compute_work`."""
+    seconds[:] = 0.0
+    energy_j[:] = 0.0
     for e in range(local_steps.shape[0]):
         for n in range(local_steps.shape[1]):
             if local_steps[e, n] > 0:
@@ -193,4 +212,65 @@ def _work(
                 circuits_s = local_steps[e, n] * step_shots[e, 0] * shot_s[e, n]
                 seconds[e, n] = wait_s + cycles / cpu_hz[e, n] + circuits_s / (1.0 - load_share[e, n])
                 energy_j[e, n] = capacitance * cycles * cpu_hz[e, n] ** 2 + quantum_w * circuits_s
-    return seconds, energy_j
+
+
+def protection_work(scenario: Scenario, participate: np.ndarray, cpu_hz: np.ndarray) -> Work:
+    """Time and energy of protecting the updates of those who take part (E, N), at a clock (E, N)."""
+    seconds, energy_j = np.empty(cpu_hz.shape), np.empty(cpu_hz.shape)
+    _protect(participate, cpu_hz, scenario.security.protection_cycles, scenario.fleet.capacitance, seconds, energy_j)
+    return Work(seconds, energy_j)
+
+
+@compiled
+def _protect(
+    participate: np.ndarray,
+    cpu_hz: np.ndarray,
+    all_cycles: float,
+    capacitance: float,
+    seconds: np.ndarray,
+    energy_j: np.ndarray,
+) -> None:
+    """Fill the last two arrays with seconds and joules of :func:`protection_work`."""
+    for e in range(cpu_hz.shape[0]):
+        for n in range(cpu_hz.shape[1]):
+            cycles = all_cycles if participate[e, n] else 0.0
+            seconds[e, n] = cycles / cpu_hz[e, n]
+            energy_j[e, n] = capacitance * cycles * cpu_hz[e, n] ** 2
+
+
+def available(scenario: Scenario, state: SystemState) -> np.ndarray:
+    """(E, N) bool, devices of the fleet, linked, free, with charge above the reserve."""
+    able = np.empty(state.active.shape, dtype=np.bool_)
+    _available(
+        state.active,
+        state.link_up,
+        state.battery_j,
+        state.full_battery_j,
+        state.busy_s,
+        scenario.fleet.reserve,
+        able,
+    )
+    return able
+
+
+@compiled
+def _available(
+    active: np.ndarray,
+    link_up: np.ndarray,
+    battery_j: np.ndarray,
+    full_battery_j: np.ndarray,
+    busy_s: np.ndarray,
+    reserve: float,
+    able: np.ndarray,
+) -> None:
+    """Fill the last array with :func:`available`."""
+    for e in range(able.shape[0]):
+        for n in range(able.shape[1]):
+            charged = not is_empty(battery_j[e, n], full_battery_j[e, n], reserve)
+            able[e, n] = active[e, n] and link_up[e, n] and charged and busy_s[e, n] == 0.0
+
+
+@elementwise
+def is_empty(battery_j: float, full_j: float, reserve: float) -> bool:
+    """Whether a charge is down to the reserve."""
+    return battery_j <= reserve * full_j

@@ -18,9 +18,9 @@ import numpy as np
 
 from qfl_envs.errors import InvalidValueError
 from qfl_envs.scenario import Scenario
-from qfl_envs.system import devices
+from qfl_envs.system import devices, evolution, memory
 from qfl_envs.system.compiled import ready
-from qfl_envs.system.decision import Decision, deal_in_order, repair
+from qfl_envs.system.decision import Decision, fill_dealt, repair
 from qfl_envs.system.difficulty import Difficulty
 from qfl_envs.system.learning.adaptation import RETRAIN_FACTOR, Adaptation, is_kind, uploaded_bits, work_factor
 from qfl_envs.system.learning.drift import num_worlds, onset_round, severity
@@ -31,7 +31,7 @@ from qfl_envs.system.random import RowRandom
 from qfl_envs.system.report import RoundReport, fairness
 from qfl_envs.system.server import Server
 from qfl_envs.system.state import SystemState
-from qfl_envs.system.upload import deliver
+from qfl_envs.system.upload import Downlink, deliver
 
 if TYPE_CHECKING:
     from qfl_envs.system.learning.work import LocalLearner
@@ -49,6 +49,7 @@ class _Round:
     repaired: np.ndarray = field(init=False)
     subchannel: np.ndarray = field(init=False)
     power_dbm: np.ndarray = field(init=False)
+    power_w: np.ndarray = field(init=False)
     cpu_hz: np.ndarray = field(init=False)
     local_steps: np.ndarray = field(init=False)
     adaptation: np.ndarray = field(init=False)
@@ -59,6 +60,7 @@ class _Round:
     upload_s: np.ndarray = field(init=False)
     energy_j: np.ndarray = field(init=False)
     round_s: np.ndarray = field(init=False)
+    spent_j: np.ndarray = field(init=False)
     rates_bps: np.ndarray = field(init=False)
     gain: np.ndarray = field(init=False)
     bits_sent: np.ndarray = field(init=False)
@@ -122,7 +124,7 @@ class FederatedSystem:
         self.difficulty = Difficulty()
         self.devices_leave = False
         self.generators: list[np.random.Generator] = [np.random.default_rng(0)] * num_systems
-        self.sites_m = mobility.cell_sites(scenario.radio)
+        self.sites_m = ready(mobility.cell_sites(scenario.radio))
         self.radius_m = mobility.area_radius_m(scenario.radio)
         self.server = Server(scenario)
         self.payload_bits = payload_bits(scenario)
@@ -132,6 +134,14 @@ class FederatedSystem:
         if not scenario.goes_on:
             self._limit_s = scenario.longest_round_s
         self._learner: LocalLearner | None = None
+        # what a decision leaves open; nothing writes to these
+        shape = num_systems, scenario.num_devices
+        self._usual_dbm = np.full(shape, scenario.radio.max_power_dbm)
+        self._usual_steps = np.full(shape, scenario.learning.local_steps)
+        self._usual_turns = np.full(num_systems, scenario.radio.access == "time_share")
+        self._ordinary = np.zeros(num_systems, dtype=np.int64)
+        self._payload_bits = np.full(shape, float(self.payload_bits))
+        self._step_shots = np.full((num_systems, 1), devices.shots_per_step(scenario))
 
     @property
     def learner(self) -> LocalLearner | None:
@@ -239,7 +249,7 @@ class FederatedSystem:
             energy_j=np.zeros(systems),
             last_round_s=np.zeros(systems),
         )
-        self._observe_gain(state)
+        evolution.observe_gain(scenario.radio, state, self.sites_m)
         if self.learner is not None:
             # after all other numbers, so that the network is the one that there is without learning
             state.parameters = self.learner.initial(random.uniform(model=(parameters,))["model"])
@@ -288,8 +298,7 @@ class FederatedSystem:
 
     def available(self) -> np.ndarray:
         """(E, N) bool, devices that can take part: of the fleet, linked, free, with charge above the reserve."""
-        state = self.state
-        return state.active & state.link_up & (state.busy_s == 0.0) & ~self.empty()
+        return devices.available(self.scenario, self.state)
 
     def drifted(self) -> np.ndarray:
         """Share (E, N) of each device's data that comes from the second distribution this round."""
@@ -330,22 +339,23 @@ class FederatedSystem:
 
     def _check(self, state: SystemState, decision: Decision, work: _Round) -> None:
         """1. Fill in default rules and repair what cannot be done."""
-        scenario, limits = self.scenario, self.scenario.radio
+        limits = self.scenario.radio
         wanted = ready(decision.participate, np.bool_)
-        systems, n = shape = wanted.shape
         work.drifted = self.drifted()
-        work.adaptation = np.zeros(systems, dtype=np.int64) if decision.adaptation is None else decision.adaptation
+        work.adaptation = self._ordinary if decision.adaptation is None else decision.adaptation
         free_hz = work.offer.cpu_hz
         wanted_hz = free_hz if decision.cpu_hz is None else decision.cpu_hz
         if decision.cpu_share is not None:
             wanted_hz = decision.cpu_share * free_hz
-        power_dbm = np.full(shape, limits.max_power_dbm) if decision.power_dbm is None else decision.power_dbm
-        steps = decision.local_steps
-        if steps is None:
-            steps = np.full(shape, scenario.learning.local_steps)
+        power_dbm = self._usual_dbm if decision.power_dbm is None else decision.power_dbm
+        steps = self._usual_steps if decision.local_steps is None else decision.local_steps
         if self.adapts:
             steps = steps * np.where(is_kind(work.adaptation, Adaptation.RETRAIN), RETRAIN_FACTOR, 1)[:, None]
-        flags, numbers, work.local_steps = repair(
+        shape = wanted.shape
+        work.participate, work.repaired = np.empty(shape, dtype=np.bool_), np.empty(shape, dtype=np.bool_)
+        work.cpu_hz, work.power_dbm, work.power_w = np.empty(shape), np.empty(shape), np.empty(shape)
+        work.local_steps = np.empty(shape, dtype=np.int64)
+        repair(
             wanted,
             self.available(),
             ready(wanted_hz),
@@ -355,24 +365,25 @@ class FederatedSystem:
             limits.max_power_dbm,
             ready(steps, np.int64),
             self.max_local_steps,
+            work.participate,
+            work.repaired,
+            work.cpu_hz,
+            work.power_dbm,
+            work.power_w,
+            work.local_steps,
         )
-        (work.participate, work.repaired), (work.cpu_hz, work.power_dbm) = flags, numbers
         work.band_share = decision.band_share
         if decision.subchannel is None:
-            own_gain = self._of_own_cell(state.mean_gain, work.serving)
-            cells, subchannels = limits.num_cells, limits.num_subchannels
-            work.subchannel = deal_in_order(work.participate, work.serving, own_gain, cells, subchannels)
+            work.subchannel = np.empty(shape, dtype=np.int64)
+            fill_dealt(work.participate, work.serving, state.mean_gain, limits.num_subchannels, work.subchannel)
         else:
             work.subchannel = np.where(work.participate, decision.subchannel, 0).clip(0, limits.num_subchannels - 1)
             work.repaired |= work.participate & (work.subchannel != decision.subchannel)
-        if decision.time_share is None:
-            work.time_share = np.full(systems, limits.access == "time_share")
-        else:
-            work.time_share = decision.time_share
+        work.time_share = self._usual_turns if decision.time_share is None else decision.time_share
 
     def _compute(self, state: SystemState, work: _Round) -> None:
         """2. Local work takes seconds and joules, on the processor and on the quantum processor."""
-        steps, step_shots = work.local_steps, None
+        steps, step_shots = work.local_steps, self._step_shots
         if self.adapts:
             every, of_head = (devices.shots_per_step(self.scenario, head_only) for head_only in (False, True))
             step_shots = np.where(is_kind(work.adaptation, Adaptation.HEAD), of_head, every)[:, None]
@@ -385,47 +396,46 @@ class FederatedSystem:
 
     def _protect(self, work: _Round) -> None:
         """3. Signing an update takes cycles; its bits are part of the payload."""
-        cycles = np.where(work.participate, self.scenario.security.protection_cycles, 0.0)
-        work.protect_s = cycles / work.cpu_hz
-        work.energy_j = work.energy_j + self.scenario.fleet.capacitance * cycles * work.cpu_hz**2
+        taken = devices.protection_work(self.scenario, work.participate, work.cpu_hz)
+        work.protect_s, work.energy_j = taken.seconds, work.energy_j + taken.energy_j
 
     def _upload(self, state: SystemState, work: _Round) -> None:
         """4. Updates go up: rate, seconds, joules; some are late, some lost, some outlive the battery."""
         scenario, part = self.scenario, work.participate
-        power_w = radio.dbm_to_w(work.power_dbm)
+        power_w = work.power_w
         if work.band_share is None:
             up = radio.uplink(scenario.radio, state.gain, work.serving, part, work.subchannel, power_w, work.time_share)
         else:
             up = radio.band_uplink(scenario.radio, state.gain, work.serving, part, power_w, work.band_share)
         work.rates_bps = up.rate_bps
-        work.payload_bits = np.full(part.shape, float(self.payload_bits))
+        work.payload_bits = self._payload_bits
         if self.adapts:
             bits = uploaded_bits(scenario, work.adaptation) + scenario.security.protection_bits
-            work.payload_bits[:] = bits[:, None]
-        down_bps = radio.downlink_rate_bps(scenario.radio, state.gain, work.serving)
-        before_s = self.model_bits / np.maximum(down_bps, 1e-9) + work.compute_s + work.protect_s
-        limit_s = self._limit_s
+            work.payload_bits = np.repeat(bits[:, None].astype(float), part.shape[1], axis=1)
         outcome = deliver(
             scenario,
             up,
             part,
             power_w,
             work.payload_bits,
-            before_s,
-            work.energy_j,
+            Downlink(self.model_bits, state.gain, work.serving),
+            devices.Work(work.compute_s + work.protect_s, work.energy_j),
             state.battery_j,
-            limit_s,
+            self._limit_s,
             work.uniform["packet"],
         )
-        work.late, work.depleted, work.lost = outcome.late, outcome.depleted, outcome.lost
+        work.late, work.depleted, work.lost, work.trains = (
+            outcome.late,
+            outcome.depleted,
+            outcome.lost,
+            outcome.received,
+        )
         work.upload_s, work.energy_j, work.bits_sent = outcome.upload_s, outcome.energy_j, outcome.bits_sent
-        work.trains = outcome.arrives & ~work.lost
         if scenario.goes_on:
-            self._go_on(state, work, np.minimum(outcome.finish_s, limit_s))
+            self._go_on(state, work, np.minimum(outcome.finish_s, self._limit_s))
             return
         work.delivered = work.trains
-        # the server hears a packet in error at its end, but waits until the deadline for one that never comes
-        work.round_s = np.where(part.any(-1), outcome.end_s, scenario.deadline_s)
+        work.round_s = outcome.end_s
 
     def _go_on(self, state: SystemState, work: _Round, finish_s: np.ndarray) -> None:
         """The round ends when the server has heard enough, or at the deadline; who is not ready goes on."""
@@ -442,8 +452,7 @@ class FederatedSystem:
 
     def _learn(self, state: SystemState, work: _Round) -> None:
         """5. Participants train on their own data from the global model; no update that never arrives is computed."""
-        state.held_version = np.where(work.participate, state.updates[:, None], state.held_version)
-        state.received_loss = np.where(work.participate, state.device_loss, state.received_loss)
+        memory.receive(state, work.participate)
         if self.learner is None or not work.trains.any():
             return
         work.result = self.learner.train(
@@ -471,12 +480,10 @@ class FederatedSystem:
         """8. The new model is measured on held-out data and on every device."""
         work.best_before = state.best_accuracy
         work.device_accuracy_before = state.device_accuracy.copy()
-        state.reported_loss = np.where(work.delivered, state.received_loss, state.reported_loss)
-        state.age = np.where(work.delivered, 0, state.age + 1)
+        heard = memory.hear(state, work.delivered)
         if self.learner is not None:
             moves = self.scenario.drift.kind != "none"
-            heard = np.ones(len(work.round_s), dtype=bool) if moves else work.delivered.any(-1)
-            self._measure(state, np.flatnonzero(heard))
+            self._measure(state, np.arange(self.num_systems) if moves else np.flatnonzero(heard))
             if self.scenario.learning.monitored:
                 state.reported_loss = np.where(state.active & state.link_up, state.device_loss, state.reported_loss)
         state.best_accuracy = np.maximum(state.best_accuracy, state.accuracy)
@@ -484,49 +491,18 @@ class FederatedSystem:
     def _move_on(self, state: SystemState, work: _Round) -> None:
         """9. Devices move, channels fade, links and loads change, batteries fill."""
         scenario, fleet = self.scenario, self.scenario.fleet
-        state.position_m, state.velocity_mps, state.mean_velocity_mps = mobility.move(
-            scenario.radio,
-            fleet,
-            state.position_m,
-            state.velocity_mps,
-            state.mean_velocity_mps,
-            work.round_s,
-            work.normal["velocity"],
-            self.radius_m,
-        )
-        speed_mps = np.sqrt((state.velocity_mps**2).sum(-1))
-        state.shadowing_db = channel.next_shadowing_db(
-            scenario.radio, state.shadowing_db, speed_mps * work.round_s[:, None], work.normal["shadowing"]
-        )
-        state.scatter = channel.next_scatter(
-            scenario.radio, state.scatter, speed_mps, work.round_s, work.normal["scatter"]
-        )
         work.gain = state.gain
-        self._observe_gain(state)
-        state.link_up = links.next_up(scenario.radio, state.link_up, work.uniform["link"])
-        state.load_normal = devices.next_load_normal(fleet, state.load_normal, work.normal["load"])
-        harvested_j = 2 * fleet.harvest_w * work.round_s[:, None] * work.uniform["harvest"]
-        state.battery_j = np.minimum(state.battery_j - work.energy_j + harvested_j, state.full_battery_j)
+        evolution.move(scenario.radio, fleet, state, work.round_s, work.normal, self.sites_m, self.radius_m)
+        evolution.refill(scenario.radio, fleet, state, work.round_s, work.energy_j, work.uniform, work.normal["load"])
         if self.devices_leave:
             state.active = state.active & ~self.empty()
         state.round_index = state.round_index + 1
         state.elapsed_s = state.elapsed_s + work.round_s
-        state.energy_j = state.energy_j + work.energy_j.sum(-1)
+        work.spent_j = work.energy_j.sum(-1)
+        state.energy_j = state.energy_j + work.spent_j
         state.last_round_s = work.round_s
 
     # helpers
-
-    def _of_own_cell(self, of_cells: np.ndarray, serving: np.ndarray) -> np.ndarray:
-        """What each device has to its own cell: (E, N, C, ...) -> (E, N, ...)."""
-        systems, devices = serving.shape
-        return of_cells[np.arange(systems)[:, None], np.arange(devices), serving]
-
-    def _observe_gain(self, state: SystemState) -> None:
-        """What follows from positions, shadowing and fading."""
-        limits = self.scenario.radio
-        distance = channel.distance_m(limits, self.sites_m, state.position_m)
-        state.gain = channel.power_gain(limits, distance, state.shadowing_db, state.rician_k, state.scatter)
-        state.mean_gain = state.gain.sum(-1) / limits.num_subchannels
 
     def _drifted(self, state: SystemState, rows: np.ndarray | slice) -> np.ndarray:
         if self.scenario.drift.kind == "none":
@@ -541,7 +517,9 @@ class FederatedSystem:
             return
         measured = self.learner.evaluate(state, rows, self._drifted(state, rows))
         if len(rows) == len(state.accuracy):
-            rows = slice(None)
+            state.accuracy, state.loss = measured.accuracy, measured.loss
+            state.device_accuracy, state.device_loss = measured.device_accuracy, measured.device_loss
+            return
         state.accuracy[rows], state.loss[rows] = measured.accuracy, measured.loss
         state.device_accuracy[rows], state.device_loss[rows] = measured.device_accuracy, measured.device_loss
 
@@ -555,7 +533,7 @@ class FederatedSystem:
             protect_s=work.protect_s,
             upload_s=work.upload_s,
             round_s=work.round_s,
-            energy_j=work.energy_j.sum(-1),
+            energy_j=work.spent_j,
             participation=work.participate,
             subchannel=work.subchannel,
             power_dbm=work.power_dbm,

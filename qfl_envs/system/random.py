@@ -34,18 +34,23 @@ class RowRandom:
         return self._draw("random", shapes)
 
     def _draw(self, method: str, shapes: dict[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
-        rows, where = len(self.generators), _slices(tuple(shapes.values()))
-        block = np.empty((rows, where[-1].stop))
+        length, parts = _layout(len(self.generators), tuple(shapes.items()))
+        block = np.empty((len(self.generators), length))
         for row, generator in zip(block, self.generators, strict=True):
             getattr(generator, method)(out=row)
-        return {
-            name: np.ascontiguousarray(block[:, part]).reshape(rows, *shape)
-            for (name, shape), part in zip(shapes.items(), where, strict=True)
-        }
+        # of several rows a copy, of one a view
+        return {name: block[:, part].reshape(shape) for name, part, shape in parts}
 
 
 @lru_cache
-def _slices(shapes: tuple[tuple[int, ...], ...]) -> list[slice]:
-    """Where arrays of these shapes lie, one after the other."""
-    ends = list(accumulate(math.prod(shape) for shape in shapes))
-    return [slice(begin, end) for begin, end in zip([0, *ends], ends, strict=False)]
+def _layout(
+    rows: int, shapes: tuple[tuple[str, tuple[int, ...]], ...]
+) -> tuple[int, list[tuple[str, slice, tuple[int, ...]]]]:
+    """How arrays of these shapes lie one after the other: length of a row; name, place in it and shape of each."""
+    ends = list(accumulate(math.prod(shape) for _, shape in shapes))
+    begins = [0, *ends[:-1]]
+    parts = [
+        (name, slice(begin, end), (rows, *shape))
+        for (name, shape), begin, end in zip(shapes, begins, ends, strict=True)
+    ]
+    return ends[-1], parts

@@ -89,14 +89,16 @@ class RoundReport:
 
 def fairness(device_accuracy: np.ndarray) -> Fairness:
     """Spread of the accuracies (E, N) over devices; equal accuracies of zero count as perfectly even."""
-    return Fairness(*_spread(ready(device_accuracy)))
+    systems = len(device_accuracy)
+    spread = Fairness(np.empty(systems), np.empty(systems), np.ones(systems))
+    _spread(ready(device_accuracy), spread.variance, spread.worst_accuracy, spread.jain)
+    return spread
 
 
 @compiled
-def _spread(accuracy: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The attributes of :class:`Fairness`, in their order."""
+def _spread(accuracy: np.ndarray, variance: np.ndarray, worst: np.ndarray, jain: np.ndarray) -> None:
+    """Fill the attributes of :class:`Fairness`; Jain's index stays 1 where all accuracies are zero."""
     systems, devices = accuracy.shape
-    variance, worst, jain = np.empty(systems), np.empty(systems), np.ones(systems)
     tenth = -(-devices // 10)
     for e in range(systems):
         mean = accuracy[e].sum() / devices
@@ -105,4 +107,3 @@ def _spread(accuracy: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         squares = (accuracy[e] ** 2).sum()
         if squares > 0.0:
             jain[e] = accuracy[e].sum() ** 2 / (devices * squares)
-    return variance, worst, jain

@@ -8,6 +8,7 @@ from qfl_envs.scenario import Scenario
 from qfl_envs.system.learning.adaptation import CANDIDATES, Adaptation, is_kind
 from qfl_envs.system.learning.aggregation import (
     Updates,
+    adam_in_place,
     mix,
     next_controls,
     normalised_update,
@@ -91,7 +92,7 @@ class Server:
             for moment in (state.first_moment, state.second_moment):
                 moment[forgets] = 0.0
             state.adam_steps[forgets] = 0
-        if (result.chosen >= 0).any():
+        if result.chosen is not None:
             self._adopt(state, result.chosen)
         frozen = np.flatnonzero(heard & is_kind(adaptation, Adaptation.HEAD))
         controls, server_control = state.controls, state.server_control
@@ -130,10 +131,11 @@ class Server:
 
     def _step(self, state: SystemState, mean_update: np.ndarray, heard: np.ndarray) -> None:
         """Step where somebody was heard."""
-        stepped = server_step(
-            self.learning, state.parameters, mean_update, state.first_moment, state.second_moment, state.adam_steps
-        )
-        for old, new in zip((state.parameters, state.first_moment, state.second_moment), stepped, strict=True):
-            np.copyto(old, new, where=heard[:, None], casting="same_kind")
+        model = state.parameters, mean_update, state.first_moment, state.second_moment, state.adam_steps
+        if self.learning.server_rule == "fedadam":
+            adam_in_place(*model, self.learning.server_rate, heard)
+        else:
+            stepped, _, _ = server_step(self.learning, *model)
+            np.copyto(state.parameters, stepped, where=heard[:, None], casting="same_kind")
         state.adam_steps += heard
         state.updates += heard

@@ -7,8 +7,25 @@ from dataclasses import dataclass
 import numpy as np
 
 from qfl_envs.scenario import Scenario
-from qfl_envs.system.compiled import compiled, ready
-from qfl_envs.system.network.radio import Uplink, loss_probability
+from qfl_envs.system.compiled import compiled
+from qfl_envs.system.devices import Work
+from qfl_envs.system.network import radio
+from qfl_envs.system.network.radio import Uplink, downlink_bps, loss_probability
+
+
+@dataclass(frozen=True)
+class Downlink:
+    """The model on its way to the devices.
+
+    Attributes:
+        bits: Size of the model.
+        gain: (E, N, C, K) linear power gain.
+        serving: (E, N) cell of each device.
+    """
+
+    bits: float
+    gain: np.ndarray
+    serving: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -23,8 +40,9 @@ class Delivery:
         late: (E, N) bool, who is not ready within the limit.
         depleted: (E, N) bool, whose battery ends first.
         lost: (E, N) bool, whose packet is in error.
-        arrives: (E, N) bool, who is neither late nor depleted; the server hears of those, even of a packet in error.
-        end_s: (E) when the server has heard of everybody; the limit where it waits for somebody in vain, 0 for nobody.
+        received: (E, N) bool, who is neither late nor depleted nor lost.
+        end_s: (E) when the server has heard of everybody, of packets in error too; the limit where it waits for
+            somebody in vain, the deadline where nobody takes part.
     """
 
     finish_s: np.ndarray
@@ -34,7 +52,7 @@ class Delivery:
     late: np.ndarray
     depleted: np.ndarray
     lost: np.ndarray
-    arrives: np.ndarray
+    received: np.ndarray
     end_s: np.ndarray
 
 
@@ -44,8 +62,8 @@ def deliver(
     participate: np.ndarray,
     power_w: np.ndarray,
     payload_bits: np.ndarray,
-    before_s: np.ndarray,
-    work_j: np.ndarray,
+    down: Downlink,
+    before: Work,
     battery_j: np.ndarray,
     limit_s: float,
     packet: np.ndarray,
@@ -58,8 +76,8 @@ def deliver(
         participate: (E, N) bool.
         power_w: (E, N) radiated.
         payload_bits: (E, N).
-        before_s: (E, N) time before the upload begins; the limit cuts short first the upload, then what is before it.
-        work_j: (E, N) energy of that time.
+        down: How the model reaches the devices; the limit cuts short first the upload, then what is before it.
+        before: What follows until the upload begins: seconds and joules.
         battery_j: (E, N).
         limit_s: Latest arrival.
         packet: (E, N) uniform in [0, 1), decides on packet errors.
@@ -67,22 +85,41 @@ def deliver(
     Returns:
         What becomes of the uploads.
     """
-    numbers, flags, end_s = _deliver(
+    shape = participate.shape
+    finish_s, upload_s, energy_j, bits_sent = np.zeros((4, *shape))
+    late, depleted, lost, received = np.zeros((4, *shape), dtype=np.bool_)
+    end_s = np.empty(len(participate))
+    _deliver(
         up.rate_bps,
         up.sinr,
         up.share,
-        ready(participate, np.bool_),
-        ready(power_w),
-        ready(payload_bits),
-        ready(before_s),
-        ready(work_j),
-        ready(battery_j),
+        participate,
+        power_w,
+        payload_bits,
+        down.gain,
+        down.serving,
+        radio.downlink_snr_per_gain(scenario.radio),
+        scenario.radio.subchannel_hz,
+        down.bits,
+        before.seconds,
+        before.energy_j,
+        battery_j,
         limit_s,
-        ready(packet),
+        scenario.deadline_s,
+        packet,
         scenario.fleet.transmit_circuit_w,
         scenario.radio.waterfall,
+        finish_s,
+        upload_s,
+        energy_j,
+        bits_sent,
+        late,
+        depleted,
+        lost,
+        received,
+        end_s,
     )
-    return Delivery(*numbers, *flags, end_s)
+    return Delivery(finish_s, upload_s, energy_j, bits_sent, late, depleted, lost, received, end_s)
 
 
 @compiled
@@ -93,26 +130,37 @@ def _deliver(
     participate: np.ndarray,
     power_w: np.ndarray,
     payload_bits: np.ndarray,
-    before_s: np.ndarray,
+    gain: np.ndarray,
+    serving: np.ndarray,
+    snr_per_gain: float,
+    subchannel_hz: float,
+    model_bits: float,
+    work_s: np.ndarray,
     work_j: np.ndarray,
     battery_j: np.ndarray,
     limit_s: float,
+    deadline_s: float,
     packet: np.ndarray,
     circuit_w: float,
     waterfall: float,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The attributes of :class:`Delivery` in their order: four of numbers, four of flags, and the end."""
-    systems, devices = rate_bps.shape
-    # few arrays leave a compiled function faster than many
-    numbers, flags = np.zeros((4, systems, devices)), np.zeros((4, systems, devices), dtype=np.bool_)
-    finish_s, upload_s, energy_j, bits_sent = numbers[0], numbers[1], numbers[2], numbers[3]
-    late, depleted, lost, arrives = flags[0], flags[1], flags[2], flags[3]
-    end_s = np.zeros(systems)
-    for e in range(systems):
-        for n in range(devices):
+    finish_s: np.ndarray,
+    upload_s: np.ndarray,
+    energy_j: np.ndarray,
+    bits_sent: np.ndarray,
+    late: np.ndarray,
+    depleted: np.ndarray,
+    lost: np.ndarray,
+    received: np.ndarray,
+    end_s: np.ndarray,
+) -> None:
+    """Fill the attributes of :class:`Delivery`, which are all zero, where devices take part."""
+    for e in range(participate.shape[0]):
+        end_s[e] = 0.0 if participate[e].any() else deadline_s
+        for n in range(participate.shape[1]):
             if not participate[e, n]:
                 continue
-            before = before_s[e, n]
+            down_bps = downlink_bps(gain[e, n, serving[e, n]], snr_per_gain, subchannel_hz)
+            before = model_bits / max(down_bps, 1e-9) + work_s[e, n]
             finish = before + payload_bits[e, n] / max(rate_bps[e, n], 1e-9)
             upload = max(min(finish, limit_s) - before, 0.0)
             radio_w = (power_w[e, n] + circuit_w) * share[e, n]
@@ -122,10 +170,10 @@ def _deliver(
             depleted[e, n] = needed_j > battery_j[e, n]
             if depleted[e, n]:
                 upload = min(upload, max(battery_j[e, n] - worked_j, 0.0) / max(radio_w, 1e-12))
-            arrives[e, n] = not late[e, n] and not depleted[e, n]
-            end_s[e] = max(end_s[e], finish if arrives[e, n] else limit_s)
-            lost[e, n] = arrives[e, n] and packet[e, n] < loss_probability(waterfall, sinr[e, n])
+            arrives = not late[e, n] and not depleted[e, n]
+            end_s[e] = max(end_s[e], finish if arrives else limit_s)
+            lost[e, n] = arrives and packet[e, n] < loss_probability(waterfall, sinr[e, n])
+            received[e, n] = arrives and not lost[e, n]
             finish_s[e, n], upload_s[e, n] = finish, upload
             energy_j[e, n] = min(needed_j, battery_j[e, n])
             bits_sent[e, n] = min(rate_bps[e, n] * upload, payload_bits[e, n])
-    return numbers, flags, end_s

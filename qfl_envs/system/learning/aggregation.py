@@ -64,13 +64,15 @@ def weighted_mean_update(updates: Updates, weights: np.ndarray, num_systems: int
     Returns:
         (E, P); zero where nothing arrived.
     """
-    return _weighted_mean(ready(updates.row, np.int64), ready(weights), updates.change, num_systems)
+    mean = np.zeros((num_systems, updates.change.shape[1]))
+    _weighted_mean(ready(updates.row, np.int64), ready(weights), updates.change, mean)
+    return mean
 
 
 @compiled
-def _weighted_mean(row: np.ndarray, weights: np.ndarray, change: np.ndarray, num_systems: int) -> np.ndarray:
-    """Mean (E, P) of what belongs to each system."""
-    mean, total = np.zeros((num_systems, change.shape[1])), np.zeros(num_systems)
+def _weighted_mean(row: np.ndarray, weights: np.ndarray, change: np.ndarray, mean: np.ndarray) -> None:
+    """Add the mean of what belongs to each system to the last array (E, P)."""
+    total = np.zeros(len(mean))
     for m in range(len(row)):
         total[row[m]] += weights[m]
     for m in range(len(row)):
@@ -78,7 +80,6 @@ def _weighted_mean(row: np.ndarray, weights: np.ndarray, change: np.ndarray, num
             share = weights[m] / total[row[m]]
             for p in range(change.shape[1]):
                 mean[row[m], p] += share * change[m, p]
-    return mean
 
 
 def normalised_update(updates: Updates, weights: np.ndarray, steps: np.ndarray, num_systems: int) -> np.ndarray:
@@ -174,30 +175,35 @@ def server_step(
     if learning.server_rule != "fedadam":
         rate = 1.0 if learning.server_rule == "q-fedavg" else learning.server_rate
         return parameters + rate * mean_update, first_moment, second_moment
-    return _adam(parameters, mean_update, first_moment, second_moment, ready(updates, np.int64), learning.server_rate)
+    stepped, first, second = parameters.astype(float), first_moment.astype(float), second_moment.astype(float)
+    every = np.ones(len(parameters), dtype=bool)
+    adam_in_place(stepped, mean_update, first, second, ready(updates, np.int64), learning.server_rate, every)
+    return stepped, first, second
 
 
 @compiled
-def _adam(
+def adam_in_place(
     parameters: np.ndarray,
     mean_update: np.ndarray,
     first_moment: np.ndarray,
     second_moment: np.ndarray,
     updates: np.ndarray,
     rate: float,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """FedAdam's new parameters and moments."""
+    heard: np.ndarray,
+) -> None:
+    """FedAdam's step of :func:`server_step`, in the arrays of the systems in which somebody was heard (E)."""
     beta_1, beta_2 = ADAM_BETAS
-    stepped, first, second = np.empty(mean_update.shape), np.empty(mean_update.shape), np.empty(mean_update.shape)
     for e in range(len(mean_update)):
+        if not heard[e]:
+            continue
         unbias_1, unbias_2 = 1.0 - beta_1 ** (updates[e] + 1), 1.0 - beta_2 ** (updates[e] + 1)
         for p in range(mean_update.shape[1]):
             update = mean_update[e, p]
-            first[e, p] = beta_1 * first_moment[e, p] + (1.0 - beta_1) * update
-            second[e, p] = beta_2 * second_moment[e, p] + (1.0 - beta_2) * update**2
-            direction = first[e, p] / unbias_1 / (math.sqrt(second[e, p] / unbias_2) + ADAM_EPSILON)
-            stepped[e, p] = parameters[e, p] + rate * direction
-    return stepped, first, second
+            first = beta_1 * first_moment[e, p] + (1.0 - beta_1) * update
+            second = beta_2 * second_moment[e, p] + (1.0 - beta_2) * update**2
+            direction = first / unbias_1 / (math.sqrt(second / unbias_2) + ADAM_EPSILON)
+            first_moment[e, p], second_moment[e, p] = first, second
+            parameters[e, p] = parameters[e, p] + rate * direction
 
 
 def next_controls(

@@ -13,6 +13,7 @@ import math
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
+from typing import Any
 
 import numpy as np
 
@@ -105,6 +106,8 @@ class Surrogate:
         """
         self.scenario, self.learning = scenario, scenario.learning
         self.calibration = shipped_calibration(scenario) if calibration is None else calibration
+        # in the precision of the scores, whose products would be doubles otherwise
+        self.sharpness: Any = np.float32(self.calibration.sharpness)
         self.data = FederatedData(scenario)
         centres = np.stack([prototypes(world) for world in self.data.worlds])
         # (W, classes, M, F + 1): a constant feature takes the place of the bias
@@ -128,26 +131,44 @@ class Surrogate:
     def train(self, state: SystemState, work: LocalWork) -> LocalResult:
         """Updates of all who should train, from the global models that they hold."""
         learning, calibration = self.learning, self.calibration
-        row, device = (ready(index, np.int64) for index in np.nonzero(work.trains))
+        number = np.count_nonzero(work.trains)
+        row, device = np.empty(number, dtype=np.int64), np.empty(number, dtype=np.int64)
+        steps, rate_of, size_of = np.empty(number, dtype=np.int64), np.empty(number), np.empty(number)
         ordinary = not work.adaptation.any()
-        rate, size = state.local_rate, np.ones(len(state.parameters))
-        searches = np.zeros(len(state.parameters), dtype=bool)
+        rate = state.local_rate
+        reach, searches = rate, None
         if not ordinary:
             searches = is_kind(work.adaptation, Adaptation.REOPTIMISE)
             rate = np.where(searches, learning.local_rate, rate)
-            size = np.where(is_kind(work.adaptation, Adaptation.HEAD), calibration.head, 1.0)
+            reach = rate * np.where(is_kind(work.adaptation, Adaptation.HEAD), calibration.head, 1.0)
         held = self._held(state, work.drifted)
-        gradient, steepness = _class_gradients(state.parameters, self.points, state.label_map)
-        size = _size(rate * size, work.local_steps, calibration.saturation)
-        change = _changes(row, device, held, size, gradient, calibration.noise * steepness, work.normal["update"])
+        change = np.empty((number, state.parameters.shape[1]), dtype=np.float32)
+        _train(
+            work.trains,
+            work.local_steps,
+            rate,
+            reach,
+            calibration.saturation,
+            state.parameters,
+            self.points,
+            state.label_map,
+            held,
+            calibration.noise,
+            work.normal["update"],
+            row,
+            device,
+            steps,
+            rate_of,
+            size_of,
+            change,
+        )
         if learning.server_rule == "scaffold":
-            change = change - size[row, device, None] * (state.server_control[row] - state.controls[row, device])
-        rate = rate[row]
-        chosen = np.full(len(state.parameters), -1)
-        if searches.any():
-            number = work.trains.sum(-1)
+            change = change - size_of[:, None] * (state.server_control[row] - state.controls[row, device])
+        rate, chosen = rate_of, None
+        if searches is not None and searches.any():
             mean = weighted_mean_update(Updates(row, device, change), np.ones(len(row)), len(state.parameters))
-            chosen = np.where(searches & (number > 0), self._best_candidates(state, held, mean, work.trains), -1)
+            tried = searches & work.trains.any(-1)
+            chosen = np.where(tried, self._best_candidates(state, held, mean, work.trains), -1)
             factors = np.array([candidate.rate_factor for candidate in CANDIDATES])[chosen]
             factor = np.where(chosen >= 0, factors, 1.0)[row]
             rate, change = rate * factor, change * factor[:, None]
@@ -156,13 +177,13 @@ class Surrogate:
             of_class = self._class_quality(state.parameters, state.label_map)[1]
             losses = _weighed(held, of_class)[row, device]
         updates = Updates(row, device, np.asarray(change, dtype=np.float32))
-        return LocalResult(updates, work.local_steps[row, device], rate, losses, chosen)
+        return LocalResult(updates, steps, rate, losses, chosen)
 
     def evaluate(self, state: SystemState, rows: np.ndarray, drifted: np.ndarray) -> Evaluation:
         """Measure global models."""
         every = len(rows) == len(state.parameters)
         label_map = state.label_map if every else state.label_map[rows]
-        accuracy, loss = self._class_quality(state.parameters if every else state.parameters[rows], label_map)
+        parameters = state.parameters if every else state.parameters[rows]
         label_share = state.label_share if every else state.label_share[rows]
         worlds, classes = label_share.shape[1], label_share.shape[3]
         if worlds == 1:
@@ -173,9 +194,22 @@ class Surrogate:
             weight = held.mean(1)
             if self.scenario.drift.moves != "label":
                 weight = np.repeat(of_world.mean(2) / classes, classes, axis=1)
-        return Evaluation(
-            (weight * accuracy).sum(1), (weight * loss).sum(1), _weighed(held, accuracy), _weighed(held, loss)
+        systems, devices = held.shape[:2]
+        measured = Evaluation(*np.empty((2, systems)), *np.empty((2, systems, devices)))
+        _evaluate(
+            parameters,
+            self.points,
+            label_map,
+            self.sharpness,
+            self.calibration.best_accuracy,
+            held,
+            weight,
+            measured.accuracy,
+            measured.loss,
+            measured.device_accuracy,
+            measured.device_loss,
         )
+        return measured
 
     def _held(self, state: SystemState, drifted: np.ndarray) -> np.ndarray:
         """Present share of every world and class among each device's data, (E, N, W * classes)."""
@@ -186,9 +220,8 @@ class Surrogate:
 
     def _class_quality(self, parameters: np.ndarray, label_map: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Accuracy and loss on every world and class, (E, W * classes) each."""
-        likely, loss = _class_quality(parameters, self.points, label_map, np.float32(self.calibration.sharpness))
-        best, chance = self.calibration.best_accuracy, 1 / NUM_CLASSES
-        return chance + (best - chance) * (likely - chance) / (1 - chance), loss
+        sharpness, best = self.sharpness, self.calibration.best_accuracy
+        return _class_quality(parameters, self.points, label_map, sharpness, best)
 
     def _best_candidates(
         self, state: SystemState, held: np.ndarray, mean_update: np.ndarray, trains: np.ndarray
@@ -233,15 +266,19 @@ def _scores(weights: np.ndarray, point: np.ndarray, scores: np.ndarray) -> None:
 
 @compiled
 def _class_quality(
-    parameters: np.ndarray, points: np.ndarray, label_map: np.ndarray, sharpness: float
+    parameters: np.ndarray, points: np.ndarray, label_map: np.ndarray, sharpness: float, best: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Mean over its points of a class's own probability, with the scores times a sharpness, and of its loss.
+    """Accuracy and loss on every class, means over its points.
+
+    The accuracy grows with the probability of the own label, from that of a guess to the best; the scores behind this
+    probability are multiplied by a sharpness.
 
     Args:
         parameters: (E, P) weights, class after class.
         points: (W, classes, M, F) prototypes of every world.
         label_map: (E, W, classes) label of each class.
         sharpness: Factor of the scores.
+        best: Accuracy of a model that is sure of every point.
 
     Returns:
         (E, W * classes) each.
@@ -262,7 +299,48 @@ def _class_quality(
                         sharp += math.exp(sharpness * scores[label])
                     likely[e, w * classes + c] += math.exp(sharpness * scores[own]) / sharp
                     loss[e, w * classes + c] += math.log(total) - scores[own]
-    return likely / number, loss / number
+    chance = 1.0 / NUM_CLASSES
+    return chance + (best - chance) * (likely / number - chance) / (1.0 - chance), loss / number
+
+
+@compiled
+def _evaluate(
+    parameters: np.ndarray,
+    points: np.ndarray,
+    label_map: np.ndarray,
+    sharpness: float,
+    best: float,
+    held: np.ndarray,
+    weight: np.ndarray,
+    accuracy: np.ndarray,
+    loss: np.ndarray,
+    device_accuracy: np.ndarray,
+    device_loss: np.ndarray,
+) -> None:
+    """Fill the last four arrays, the attributes of :class:`Evaluation`.
+
+    Args:
+        parameters: (E, P) weights.
+        points: (W, classes, M, F) prototypes.
+        label_map: (E, W, classes) label of each class.
+        sharpness: Factor of the scores.
+        best: Accuracy of a model that is sure of every point.
+        held: (E, N, C) share of every class among each device's data, C = W * classes.
+        weight: (E, C) or (1, C) share of every class among the held-out data.
+        accuracy: (E).
+        loss: (E).
+        device_accuracy: (E, N).
+        device_loss: (E, N).
+    """
+    of_class, loss_of_class = _class_quality(parameters, points, label_map, sharpness, best)
+    for e in range(len(accuracy)):
+        of_system = weight[min(e, len(weight) - 1)]
+        accuracy[e], loss[e] = 0.0, 0.0
+        for c in range(len(of_system)):
+            accuracy[e] += of_system[c] * of_class[e, c]
+            loss[e] += of_system[c] * loss_of_class[e, c]
+    _weigh(held, of_class, device_accuracy)
+    _weigh(held, loss_of_class, device_loss)
 
 
 @compiled
@@ -308,16 +386,58 @@ def _class_gradients(
 
 
 @compiled
-def _size(rate: np.ndarray, local_steps: np.ndarray, saturation: float) -> np.ndarray:
-    """How far devices (E, N) go along their gradients: the rate (E) times their effective steps."""
-    size = np.empty(local_steps.shape)
-    for e in range(size.shape[0]):
-        for n in range(size.shape[1]):
-            steps = float(local_steps[e, n])
-            if saturation > 0.0:
-                steps = (1.0 - (1.0 - saturation) ** steps) / saturation
-            size[e, n] = rate[e] * steps
-    return size
+def _train(
+    trains: np.ndarray,
+    local_steps: np.ndarray,
+    rate: np.ndarray,
+    reach: np.ndarray,
+    saturation: float,
+    parameters: np.ndarray,
+    points: np.ndarray,
+    label_map: np.ndarray,
+    held: np.ndarray,
+    noise: float,
+    normal: np.ndarray,
+    row: np.ndarray,
+    device: np.ndarray,
+    steps: np.ndarray,
+    rate_of: np.ndarray,
+    size_of: np.ndarray,
+    change: np.ndarray,
+) -> None:
+    """Fill the last six arrays with what those who train learn.
+
+    Args:
+        trains: (E, N) bool, true for M devices in all.
+        local_steps: (E, N).
+        rate: (E) learning rate of the local steps.
+        reach: (E) how far an effective step goes along the gradient.
+        saturation: How much less each step does than the one before.
+        parameters: (E, P) weights.
+        points: (W, classes, M, F) prototypes.
+        label_map: (E, W, classes) label of each class.
+        held: (E, N, C) share of every class among each device's data, C = W * classes.
+        noise: Standard deviation of the random part, relative to the root mean square of the gradients.
+        normal: (E, P) standard normal numbers.
+        row: (M) system of each.
+        device: (M) index of each in its system.
+        steps: (M) its local steps.
+        rate_of: (M) its rate.
+        size_of: (M) how far it goes along its gradient.
+        change: (M, P) its update.
+    """
+    gradient, steepness = _class_gradients(parameters, points, label_map)
+    m = 0
+    for e in range(trains.shape[0]):
+        for n in range(trains.shape[1]):
+            if trains[e, n]:
+                effective = float(local_steps[e, n])
+                if saturation > 0.0:
+                    effective = (1.0 - (1.0 - saturation) ** effective) / saturation
+                row[m], device[m], steps[m] = e, n, local_steps[e, n]
+                rate_of[m], size_of[m] = rate[e], reach[e] * effective
+                m += 1
+    _changes(row, device, held, size_of, gradient, noise * steepness, normal, change)
 
 
 @compiled
@@ -329,45 +449,51 @@ def _changes(
     gradient: np.ndarray,
     noise: np.ndarray,
     normal: np.ndarray,
-) -> np.ndarray:
-    """Updates (M, P) of some devices.
+    change: np.ndarray,
+) -> None:
+    """Fill the last array with updates (M, P).
 
     Args:
         row: (M) system of each.
         device: (M) index of each in its system.
         held: (E, N, C) share of every class among each device's data.
-        size: (E, N) how far they go.
+        size: (M) how far each goes.
         gradient: (E, C, P) of every class.
         noise: (E) standard deviation of the random part of one device alone; of several it is the smaller in their sum.
         normal: (E, P) standard normal numbers. Shares of classes add up to 1, so all classes get the same of them.
+        change: (M, P).
     """
-    change = np.empty((len(row), gradient.shape[2]), dtype=np.float32)
     number = np.zeros(len(gradient))
     for m in range(len(row)):
         number[row[m]] += 1.0
     for m in range(len(row)):
         e, n = row[m], device[m]
-        spread = size[e, n] * noise[e] / math.sqrt(number[e])
+        spread = size[m] * noise[e] / math.sqrt(number[e])
         for p in range(change.shape[1]):
             change[m, p] = spread * normal[e, p]
         for c in range(held.shape[2]):
             # most devices hold few classes
             if held[e, n, c] > 0.0:
-                weight = np.float32(held[e, n, c] * size[e, n])
+                weight = np.float32(held[e, n, c] * size[m])
                 for p in range(change.shape[1]):
                     change[m, p] += weight * gradient[e, c, p]
-    return change
+
+
+def _weighed(held: np.ndarray, of_class: np.ndarray) -> np.ndarray:
+    """Mean (E, N) over the classes that each device holds, from shares (E, N, C) and values (E, C)."""
+    mean = np.empty(held.shape[:2])
+    _weigh(held, of_class, mean)
+    return mean
 
 
 @compiled
-def _weighed(held: np.ndarray, of_class: np.ndarray) -> np.ndarray:
-    """Mean (E, N) over the classes that each device holds, from shares (E, N, C) and values (E, C)."""
-    mean = np.zeros(held.shape[:2])
+def _weigh(held: np.ndarray, of_class: np.ndarray, mean: np.ndarray) -> None:
+    """Fill the last array with :func:`_weighed`."""
+    mean[:] = 0.0
     for e in range(held.shape[0]):
         for n in range(held.shape[1]):
             for c in range(held.shape[2]):
                 mean[e, n] += held[e, n, c] * of_class[e, c]
-    return mean
 
 
 @lru_cache(maxsize=8)

@@ -44,14 +44,14 @@ class LocalResult:
         steps: (M) local steps behind each.
         rate: (M) learning rate of these steps.
         losses: (M) loss of the received model on all data of each device, in nats; None where no rule needs it.
-        chosen: (E) candidate that re-optimisation found best, -1 where there was none.
+        chosen: (E) candidate that re-optimisation found best, -1 where there was none; None if nobody searched.
     """
 
     updates: Updates
     steps: np.ndarray
     rate: np.ndarray
     losses: np.ndarray | None
-    chosen: np.ndarray
+    chosen: np.ndarray | None
 
 
 @dataclass(frozen=True)

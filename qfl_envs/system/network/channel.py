@@ -15,18 +15,19 @@ LIGHT_MPS = 299_792_458.0
 
 def distance_m(radio: Radio, sites_m: np.ndarray, position_m: np.ndarray) -> np.ndarray:
     """Distances (E, N, C) of devices (E, N, 2) from base stations (C, 2), at least ``radio.min_distance_m``."""
-    return _distance(ready(sites_m), ready(position_m), radio.min_distance_m)
+    distance = np.empty((*position_m.shape[:2], len(sites_m)))
+    fill_distance(ready(sites_m), ready(position_m), radio.min_distance_m, distance)
+    return distance
 
 
 @compiled
-def _distance(sites_m: np.ndarray, position_m: np.ndarray, least_m: float) -> np.ndarray:
-    distance = np.empty((position_m.shape[0], position_m.shape[1], len(sites_m)))
+def fill_distance(sites_m: np.ndarray, position_m: np.ndarray, least_m: float, distance: np.ndarray) -> None:
+    """Fill the last array with :func:`distance_m`."""
     for e in range(distance.shape[0]):
         for n in range(distance.shape[1]):
             for c in range(distance.shape[2]):
                 east, north = position_m[e, n, 0] - sites_m[c, 0], position_m[e, n, 1] - sites_m[c, 1]
                 distance[e, n, c] = max(math.sqrt(east**2 + north**2), least_m)
-    return distance
 
 
 def path_loss_db(radio: Radio, distance: np.ndarray) -> np.ndarray:
@@ -51,23 +52,29 @@ def next_shadowing_db(radio: Radio, shadowing_db: np.ndarray, moved_m: np.ndarra
     Returns:
         (E, N, C).
     """
-    return _next_shadowing(
-        ready(shadowing_db), ready(moved_m), ready(normal), radio.shadowing_distance_m, radio.shadowing_db
+    after = np.empty(shadowing_db.shape)
+    fill_next_shadowing(
+        ready(shadowing_db), ready(moved_m), ready(normal), radio.shadowing_distance_m, radio.shadowing_db, after
     )
+    return after
 
 
 @compiled
-def _next_shadowing(
-    shadowing_db: np.ndarray, moved_m: np.ndarray, normal: np.ndarray, distance_m: float, std_db: float
-) -> np.ndarray:
-    after = np.empty_like(shadowing_db)
+def fill_next_shadowing(
+    shadowing_db: np.ndarray,
+    moved_m: np.ndarray,
+    normal: np.ndarray,
+    distance_m: float,
+    std_db: float,
+    after: np.ndarray,
+) -> None:
+    """Fill the last array with :func:`next_shadowing_db`."""
     for e in range(after.shape[0]):
         for n in range(after.shape[1]):
             correlation = math.exp(-moved_m[e, n] / distance_m)
             fresh_db = math.sqrt(1.0 - correlation**2) * std_db
             for c in range(after.shape[2]):
                 after[e, n, c] = correlation * shadowing_db[e, n, c] + fresh_db * normal[e, n, c]
-    return after
 
 
 def complex_normal(normal: np.ndarray) -> np.ndarray:
@@ -90,14 +97,20 @@ def next_scatter(
     Returns:
         (E, N, C, K).
     """
-    doppler_hz = speed_mps * radio.carrier_hz / LIGHT_MPS
-    correlation = j0(2 * np.pi * doppler_hz * seconds[:, None])
-    return _next_scatter(ready(scatter, np.complex128), correlation, ready(normal))
+    after = np.empty(scatter.shape, dtype=np.complex128)
+    correlation = clarke_correlation(radio, ready(speed_mps * seconds[:, None]))
+    fill_next_scatter(ready(scatter, np.complex128), correlation, ready(normal), after)
+    return after
+
+
+def clarke_correlation(radio: Radio, moved_m: np.ndarray) -> np.ndarray:
+    """Correlation J0(2 pi f_d T) = J0(2 pi d f_c / c) of the scattered part before and after a way d (...)."""
+    return np.asarray(j0(2 * math.pi * radio.carrier_hz / LIGHT_MPS * moved_m))
 
 
 @compiled
-def _next_scatter(scatter: np.ndarray, correlation: np.ndarray, normal: np.ndarray) -> np.ndarray:
-    after = np.empty_like(scatter)
+def fill_next_scatter(scatter: np.ndarray, correlation: np.ndarray, normal: np.ndarray, after: np.ndarray) -> None:
+    """Fill the last array with :func:`next_scatter`, from the correlation (E, N)."""
     for e in range(after.shape[0]):
         for n in range(after.shape[1]):
             kept = correlation[e, n]
@@ -107,7 +120,6 @@ def _next_scatter(scatter: np.ndarray, correlation: np.ndarray, normal: np.ndarr
                     after[e, n, c, k] = kept * scatter[e, n, c, k] + fresh * complex(
                         normal[e, n, c, k, 0], normal[e, n, c, k, 1]
                     )
-    return after
 
 
 def power_gain(
@@ -128,7 +140,8 @@ def power_gain(
     Returns:
         (E, N, C, K).
     """
-    return _power_gain(
+    gain = np.empty(scatter.shape)
+    fill_power_gain(
         ready(distance),
         ready(shadowing_db),
         ready(rician_k),
@@ -136,11 +149,13 @@ def power_gain(
         radio.path_loss_1km_db,
         radio.path_loss_slope_db,
         radio.min_coupling_loss_db,
+        gain,
     )
+    return gain
 
 
 @compiled
-def _power_gain(
+def fill_power_gain(
     distance: np.ndarray,
     shadowing_db: np.ndarray,
     rician_k: np.ndarray,
@@ -148,8 +163,9 @@ def _power_gain(
     at_1km_db: float,
     slope_db: float,
     least_db: float,
-) -> np.ndarray:
-    gain = np.empty(scatter.shape)
+    gain: np.ndarray,
+) -> None:
+    """Fill the last array with :func:`power_gain`."""
     for e in range(gain.shape[0]):
         for n in range(gain.shape[1]):
             line, scattered = (
@@ -162,7 +178,6 @@ def _power_gain(
                 for k in range(gain.shape[3]):
                     fading = line + scattered * scatter[e, n, c, k]
                     gain[e, n, c, k] = mean * (fading.real**2 + fading.imag**2)
-    return gain
 
 
 def serving_cell(mean_gain: np.ndarray) -> np.ndarray:

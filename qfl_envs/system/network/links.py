@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from qfl_envs.scenario import Radio
+from qfl_envs.system.compiled import elementwise
 
 
 def start_up(radio: Radio, uniform: np.ndarray) -> np.ndarray:
@@ -15,4 +16,10 @@ def start_up(radio: Radio, uniform: np.ndarray) -> np.ndarray:
 
 def next_up(radio: Radio, link_up: np.ndarray, uniform: np.ndarray) -> np.ndarray:
     """Whether each link is up in the next round."""
-    return np.where(link_up, uniform >= radio.link_drop, uniform < radio.link_recover)
+    return np.asarray(is_up_next(link_up, uniform, radio.link_drop, radio.link_recover))  # type: ignore[arg-type]
+
+
+@elementwise
+def is_up_next(link_up: bool, uniform: float, drop: float, recover: float) -> bool:
+    """Whether a link is up in the next round, from a number uniform in [0, 1)."""
+    return uniform >= drop if link_up else uniform < recover

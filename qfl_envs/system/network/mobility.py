@@ -87,8 +87,8 @@ def move(
     Returns:
         The three arrays, anew.
     """
-    radius_m = area_radius_m(radio) if radius_m is None else radius_m
-    return _move(
+    moved = (np.empty(position_m.shape), np.empty(position_m.shape), np.empty(position_m.shape))
+    fill_moved(
         ready(position_m),
         ready(velocity_mps),
         ready(mean_velocity_mps),
@@ -96,12 +96,14 @@ def move(
         ready(normal),
         fleet.velocity_memory,
         fleet.speed_std_mps,
-        radius_m,
+        area_radius_m(radio) if radius_m is None else radius_m,
+        *moved,
     )
+    return moved
 
 
 @compiled
-def _move(
+def fill_moved(
     position_m: np.ndarray,
     velocity_mps: np.ndarray,
     mean_velocity_mps: np.ndarray,
@@ -110,9 +112,12 @@ def _move(
     memory_per_s: float,
     std_mps: float,
     radius_m: float,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The three arrays of :func:`move`."""
-    position, velocity, mean_velocity = np.empty_like(position_m), np.empty_like(velocity_mps), mean_velocity_mps.copy()
+    position: np.ndarray,
+    velocity: np.ndarray,
+    mean_velocity: np.ndarray,
+) -> None:
+    """Fill the last three arrays with those of :func:`move`."""
+    mean_velocity[:] = mean_velocity_mps
     for e in range(position.shape[0]):
         memory = memory_per_s ** seconds[e]
         fresh_mps = math.sqrt(1.0 - memory**2) * std_mps
@@ -131,7 +136,6 @@ def _move(
                 position[e, n] = outward * min(max(2 * radius_m - distance, 0.0), radius_m)
                 _turn(velocity[e, n], outward)
                 _turn(mean_velocity[e, n], outward)
-    return position, velocity, mean_velocity
 
 
 @compiled

@@ -29,9 +29,10 @@ class Uplink:
     share: np.ndarray
 
 
+@compiled
 def dbm_to_w(dbm: FloatOrArray) -> FloatOrArray:
     """Power in W of a power in dBm."""
-    return 10 ** ((dbm - 30) / 10)
+    return 10.0 ** ((dbm - 30.0) / 10.0)
 
 
 def w_to_dbm(power_w: FloatOrArray) -> FloatOrArray:
@@ -60,7 +61,7 @@ def uplink(
 
     Args:
         radio: Noise, bandwidth and SINR cap.
-        gain: (E, N, C, K) linear power gain.
+        gain: (E, N, C, K) linear power gain; (1, N, C, K) where all systems have the same.
         serving: (E, N) cell of each device.
         transmits: (E, N) bool.
         subchannel: (E, N) in [0, K).
@@ -70,7 +71,8 @@ def uplink(
     Returns:
         The uplink of the round.
     """
-    sinr, rate, share = _uplink(
+    sinr, rate, share = np.empty(power_w.shape), np.empty(power_w.shape), np.empty(power_w.shape)
+    _uplink(
         ready(gain),
         ready(serving, np.int64),
         ready(transmits, np.bool_),
@@ -80,6 +82,9 @@ def uplink(
         radio.noise_w,
         radio.subchannel_hz,
         most_sinr(radio),
+        sinr,
+        rate,
+        share,
     )
     return Uplink(sinr, rate, share)
 
@@ -95,15 +100,20 @@ def _uplink(
     noise_w: float,
     subchannel_hz: float,
     most: float,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """SINR, rate and share of time of :func:`uplink`."""
-    systems, devices, cells, subchannels = gain.shape
-    sinr, rate = np.zeros((systems, devices)), np.zeros((systems, devices))
-    share = np.ones((systems, devices))
+    sinr: np.ndarray,
+    rate: np.ndarray,
+    share: np.ndarray,
+) -> None:
+    """Fill the last three arrays with SINR, rate and share of time of :func:`uplink`."""
+    (systems, devices), (cells, subchannels) = transmits.shape, gain.shape[2:]
+    sinr[:] = 0.0
+    rate[:] = 0.0
+    share[:] = 1.0
     users = np.empty((cells, subchannels), dtype=np.int64)
     # mean power that a cell receives on a sub-channel: from all devices, and from its own
     total, of_own = np.empty((cells, subchannels)), np.empty((cells, subchannels))
     for e in range(systems):
+        own_gain = gain[min(e, len(gain) - 1)]
         users[:] = 0
         total[:] = 0.0
         of_own[:] = 0.0
@@ -116,18 +126,17 @@ def _uplink(
                 share[e, n] = 1.0 / max(users[own, k], 1)
             if transmits[e, n]:
                 mean_w = power_w[e, n] * share[e, n]
-                of_own[own, k] += mean_w * gain[e, n, own, k]
+                of_own[own, k] += mean_w * own_gain[n, own, k]
                 for c in range(cells):
-                    total[c, k] += mean_w * gain[e, n, c, k]
+                    total[c, k] += mean_w * own_gain[n, c, k]
         for n in range(devices):
             if transmits[e, n]:
                 own, k = serving[e, n], subchannel[e, n]
-                signal = power_w[e, n] * share[e, n] * gain[e, n, own, k]
+                signal = power_w[e, n] * share[e, n] * own_gain[n, own, k]
                 unheard = of_own[own, k] if time_share[e] else signal
                 interference = max(total[own, k] - unheard, 0.0)
                 sinr[e, n] = min(signal / share[e, n] / (interference + noise_w), most)
                 rate[e, n] = share[e, n] * subchannel_hz * math.log2(1.0 + sinr[e, n])
-    return sinr, rate, share
 
 
 def most_sinr(radio: Radio) -> float:
@@ -223,20 +232,33 @@ def packet_error(radio: Radio, sinr: np.ndarray) -> np.ndarray:
 
 def downlink_rate_bps(radio: Radio, gain: np.ndarray, serving: np.ndarray) -> np.ndarray:
     """Rate (E, N) at which a device hears its base station, which spreads its power over all sub-channels."""
-    power_w = dbm_to_w(radio.base_station_dbm) / radio.num_subchannels
-    return radio.subchannel_hz * _log_snrs(ready(gain), ready(serving, np.int64), power_w / radio.noise_w)
+    rate = np.empty(gain.shape[:2])
+    _downlink(ready(gain), ready(serving, np.int64), downlink_snr_per_gain(radio), radio.subchannel_hz, rate)
+    return rate
+
+
+def downlink_snr_per_gain(radio: Radio) -> float:
+    """SNR on the way down over a link of gain 1."""
+    return dbm_to_w(radio.base_station_dbm) / radio.num_subchannels / radio.noise_w
 
 
 @compiled
-def _log_snrs(gain: np.ndarray, serving: np.ndarray, snr_per_gain: float) -> np.ndarray:
-    """Sum over the sub-channels of log2(1 + SNR) of each device in its own cell, (E, N)."""
-    systems, devices, _, subchannels = gain.shape
-    total = np.zeros((systems, devices))
-    for e in range(systems):
-        for n in range(devices):
-            for k in range(subchannels):
-                total[e, n] += math.log2(1.0 + snr_per_gain * gain[e, n, serving[e, n], k])
-    return total
+def downlink_bps(gain: np.ndarray, snr_per_gain: float, subchannel_hz: float) -> float:
+    """:func:`downlink_rate_bps` of one device, from the gain (K) to its own cell."""
+    bits = 0.0
+    for k in range(len(gain)):
+        bits += math.log2(1.0 + snr_per_gain * gain[k])
+    return subchannel_hz * bits
+
+
+@compiled
+def _downlink(
+    gain: np.ndarray, serving: np.ndarray, snr_per_gain: float, subchannel_hz: float, rate: np.ndarray
+) -> None:
+    """Fill the last array with :func:`downlink_rate_bps`."""
+    for e in range(gain.shape[0]):
+        for n in range(gain.shape[1]):
+            rate[e, n] = downlink_bps(gain[e, n, serving[e, n]], snr_per_gain, subchannel_hz)
 
 
 def alone_rate_bps(radio: Radio, gain: np.ndarray, serving: np.ndarray) -> np.ndarray:
