@@ -47,7 +47,7 @@ ON_REQUEST = (
     "fp",
     "fp-matching",
 )
-"""Allocators of the same pure sum-rate as ``hungarian``: in one cell none has more, and some take far longer."""
+"""Allocators of the same pure sum-rate as ``hungarian``; in one cell they decide nearly the same, or worse and later."""
 
 
 def default_names() -> list[str]:
