@@ -47,7 +47,7 @@ ON_REQUEST = (
     "fp",
     "fp-matching",
 )
-"""Allocators of the same pure sum-rate as ``hungarian``; in one cell they decide nearly the same, or worse and later."""
+"""Allocators of the same pure sum-rate as ``hungarian``; in one cell they decide nearly the same, or worse."""
 
 
 def default_names() -> list[str]:
