@@ -1,5 +1,7 @@
 """SCA, WMMSE and FP: monotone, stationary, and in agreement with optimisers and published numbers."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from allocation_problems import make_problem
@@ -194,6 +196,18 @@ def test_alternations_by_marginal_rate_never_lower_the_sum_rate(cells):
         assert found.objective_bps.shape[1] == 15 + 2
 
 
+def test_alternations_end_where_no_device_gains_on_another_subchannel():
+    problem = make_problem(instances=4, devices=6, cells=2, subchannels=3)
+    found = alternating_sca(problem, "marginal", alternations=60)
+    end, value = found.allocation, found.objective_bps[:, -1]
+    for device in range(6):
+        for k in range(3):
+            subchannel = end.subchannel.copy()
+            subchannel[:, device] = k
+            moved = problem.sum_rate_bps(replace(end, subchannel=subchannel))
+            assert (moved <= value * (1 + 1e-6)).all()
+
+
 def test_alternations_end_early_where_asked_to():
     problem = make_problem(devices=6)
     assert alternating_sca(problem, "marginal", tolerance=1e-9).objective_bps.shape[1] < 150
@@ -208,6 +222,13 @@ def test_fp_with_matching_never_lowers_the_sum_rate_and_has_one_device_per_slot(
     for b in range(problem.num_instances):
         used = slot[b, found.allocation.participate[b]]
         assert len(set(used.tolist())) == len(used)
+
+
+def test_no_schedule_on_the_way_is_worse_than_the_one_before():
+    # moderate SNRs, at which a device that harms other cells is often worth less than a weaker one
+    problem = make_problem(2, instances=100, devices=9, cells=3, subchannels=2, snr_db=(0.0, 15.0))
+    objective_bps = fp_matching(problem, iterations=30).objective_bps[:, :-1]
+    assert (np.diff(objective_bps, axis=1) >= -1e-9 * objective_bps[:, :1]).all()
 
 
 @pytest.mark.parametrize("cells", [1, 3])

@@ -144,6 +144,16 @@ def test_problems_whose_arrays_do_not_go_together_are_refused():
         replace(problem, serving=problem.serving + 1)
 
 
+def test_who_is_not_available_has_no_rate_whatever_an_allocation_says():
+    problem = make_problem(devices=3)
+    everyone = solve("sca", problem).allocation
+    everyone.participate[:] = True
+    problem.available[:, 1] = False
+    rate_bps = problem.rate_bps(everyone)
+    assert (rate_bps[:, 1] == 0).all()
+    assert (rate_bps[:, 0] > 0).all()
+
+
 def test_a_decision_is_within_the_bounds_of_the_power():
     problem: AllocationProblem = make_problem()
     allocation = solve("sca", problem).allocation
