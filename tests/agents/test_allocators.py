@@ -7,7 +7,7 @@ import agents
 import qfl_envs  # noqa: F401  registers the environments
 from agents.qaoa.allocators import Online
 from agents.qaoa.angles import linear_ramp
-from agents.qaoa.one_shot import draw, one_shot, recursive, uniform_shots
+from agents.qaoa.one_shot import _most_certain, draw, one_shot, recursive, uniform_shots
 from agents.qaoa.power import values_bps
 from baselines.allocation.hungarian import hungarian
 from qfl_envs.errors import InvalidValueError
@@ -151,3 +151,9 @@ def test_uniform_shots_use_all_subchannels():
     instance = problem(6, 3)
     value = values_bps(instance, uniform_shots(instance, 500, np.random.default_rng(0)))[0]
     assert value > 0.95 * values_bps(instance, hungarian(instance).allocation)[0]
+
+
+def test_no_two_devices_of_a_cell_are_fixed_on_one_subchannel_at_once():
+    frequency = np.array([[0.9, 0.1], [0.8, 0.2], [0.7, 0.3]])
+    assert _most_certain(frequency, np.zeros(3, dtype=int), 3) == [(0, 0), (2, 1)]
+    assert _most_certain(frequency, np.array([0, 1, 1]), 3) == [(0, 0), (1, 0), (2, 1)]

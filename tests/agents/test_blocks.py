@@ -52,6 +52,13 @@ def test_no_sweep_lowers_the_sum_rate_and_every_device_has_its_turn():
     assert values[-1] > values[0]
 
 
+def test_a_worse_proposal_is_not_taken():
+    instance = problem(8, 3)
+    found = descend(instance, lambda cost: np.full(cost.ndim - 1, 3), np.random.default_rng(0), 3, 2)
+    start = greedy_start(instance)
+    assert values_bps(instance, found)[0] >= values_bps(instance, start)[0] > 0
+
+
 def test_a_block_of_all_devices_is_solved_to_the_optimum():
     instance = problem(4, 2, seed=5)
     found = values_bps(instance, descend(instance, exact, np.random.default_rng(0), 4, 1))[0]

@@ -45,8 +45,10 @@ def test_allocators_are_compared_on_the_same_instances():
     assert (reference["of_hungarian"], reference["worst"], reference["shots"]) == (1.0, 1.0, 0.0)
     assert by_name["qaoa-one-shot"]["shots"] == 200
     difference = by_name["qaoa-one-shot"]["of_hungarian"] - by_name["uniform-shots"]["of_hungarian"]
-    assert float(by_name["qaoa-one-shot"]["ahead"].split()[0]) == pytest.approx(difference, abs=1e-4)
-    assert reference["ahead"] is None
+    assert float(by_name["qaoa-one-shot"]["over_control"].split()[0]) == pytest.approx(difference, abs=1e-4)
+    assert reference["over_control"] is None
+    over_exact = by_name["qaoa-block"]["of_hungarian"] - by_name["block-exact"]["of_hungarian"]
+    assert float(by_name["qaoa-block"]["over_exact"].split()[0]) == pytest.approx(over_exact, abs=1e-4)
     assert all(0 < row["worst"] <= row["of_hungarian"] < 1.01 for row in rows)
 
 
