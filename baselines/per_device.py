@@ -188,7 +188,8 @@ class _PerDevice(BasePolicy):
             only_ranks: Entries of the observation of which a device sees only how it ranks among all, for numbers whose
                 scale differs between the learner of the training and that of the evaluation.
             participants: Numbers of participants from which one is chosen before those who take part, those above N
-                standing for all; none to let every device choose by itself. See :class:`baselines.counted_choices.CountedChoices`.
+                standing for all; none to let every device choose by itself. See
+                :class:`baselines.counted_choices.CountedChoices`.
             keywords: Those of SB3's ``ActorCriticPolicy``.
 
         Raises:
