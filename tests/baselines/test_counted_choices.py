@@ -113,3 +113,17 @@ def test_a_policy_that_chooses_the_number_first_keeps_to_it():
     for deterministic in (True, False):
         for _ in range(10):
             assert (policy.predict(space.sample(), deterministic=deterministic)[0] > 0).sum() == 2
+
+
+def test_numbers_above_that_of_the_devices_stand_for_all():
+    from stable_baselines3.common.utils import ConstantSchedule
+
+    from baselines.per_device import PerDevicePolicy
+    from qfl_envs.errors import InvalidValueError
+
+    space = spaces.Dict({"loss": spaces.Box(-1, 1, (3,))})
+    make = {"lr_schedule": ConstantSchedule(1e-3), "num_devices": 3}
+    policy = PerDevicePolicy(space, spaces.MultiDiscrete([2] * 3), participants=[4, 9], **make)
+    assert (policy.predict(space.sample())[0] == 1).all()
+    with pytest.raises(InvalidValueError, match="whole numbers of at least 1"):
+        PerDevicePolicy(space, spaces.MultiDiscrete([2] * 3), participants=[0, 2], **make)
