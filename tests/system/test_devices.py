@@ -129,3 +129,10 @@ def test_draws_per_device_are_uniform_in_the_logarithm(quantile):
 @pytest.mark.parametrize("value", [0.0, 3.0])
 def test_equal_bounds_give_every_device_the_same(value):
     np.testing.assert_array_equal(devices.draw_per_device((value, value), np.array([0.0, 0.7])), value)
+
+
+def test_protecting_an_update_takes_cycles_of_those_who_take_part():
+    described = scenario(security={"protection_cycles": 4e6})
+    taken = devices.protection_work(described, np.array([[True, False]]), np.array([[2e9, 2e9]]))
+    np.testing.assert_allclose(taken.seconds, [[2e-3, 0.0]])
+    np.testing.assert_allclose(taken.energy_j, [[1e-28 * 4e6 * (2e9) ** 2, 0.0]])

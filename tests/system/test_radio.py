@@ -207,6 +207,7 @@ def test_the_downlink_spreads_the_power_of_the_base_station_over_all_subchannels
 @modest
 @given(network=networks(), order=st.randoms(use_true_random=False))
 def test_no_allocation_of_one_device_per_subchannel_beats_the_best_alone(sinr_cap_db, network, order):
+    # full power is the most that networks draw
     limits = Radio(num_subchannels=3, sinr_cap_db=sinr_cap_db, max_power_dbm=30.0)
     systems, n = network["serving"].shape
     devices = list(range(n))
