@@ -48,9 +48,10 @@ the field, the value and what is allowed. `Scenario.to_json` and `Scenario.from_
 EXPECTATIONS = """\
 ## What to expect
 
-Mean return of {seeds} episodes on the test split with the real learner, as `qfl reference` printed it: random play, the
-best rule, and the solver that serves as a reference. Federated rounds per second, of one environment and of 16 rows of
-the vector environment, are those of the machine that measured, with two cores; compare them with each other.
+Mean return with 95 % bootstrap interval, as `qfl reference` printed it: random play (score 0), the reference (score 1),
+and the best other competitor that was measured. The reference is `{reference}`: {why}. It is no bound, and scores above
+1 are possible. Federated rounds per second, of one environment and of 16 rows of the vector environment, are those of
+the machine that measured, with two cores; compare them with each other.
 
 """
 SURROGATE_INTRODUCTION = """\
@@ -155,7 +156,7 @@ def expectations(env_id: str) -> str:
         return ""
     shown = reference.table(measured)
     rows = [list(row.values()) for row in shown]
-    return EXPECTATIONS.format(seeds=measured[0]["seeds"]) + table(list(shown[0]), rows)
+    return EXPECTATIONS.format(**reference.REFERENCES[env_id]) + table(list(shown[0]), rows)
 
 
 def multi_agent_page() -> str:

@@ -39,7 +39,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         0, 2 for wrong input, or 130 if interrupted.
     """
-    options = _parser().parse_args(arguments)
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    options = _parser().parse_args(words)
+    options.words = words
     from train import commands
 
     try:
@@ -138,15 +140,28 @@ def _parser() -> Parser:
     render.add_argument("--human", action="store_true", help="show a window instead")
     _add_scenario(render, "that of the model, or small, if not given", None)
 
-    reference = add("reference", "Play all baselines, and print what to expect of every environment.")
+    reference = add(
+        "reference",
+        "Play random, the reference of every environment (score 1) and other baselines; goes on where it was stopped.",
+    )
     reference.add_argument(
         "--env", action="append", metavar="ID", help="environment, may be repeated; all if not given"
     )
     reference.add_argument(
         "--preset", action="append", metavar="PRESET", help="scenario, may be repeated; tiny and small if not given"
     )
-    reference.add_argument("--seeds", type=_positive, default=10, help="episodes of each")
-    reference.add_argument("--write", action="store_true", help="replace what the documentation shows")
+    reference.add_argument(
+        "--competitor",
+        action="append",
+        metavar="NAME",
+        help="who plays beside random and the reference, may be repeated; the default baselines if not given",
+    )
+    reference.add_argument("--split", default="test", help="train, val or test instances")
+    reference.add_argument("--tier", choices=("real", "surrogate"), default="real", help="who learns")
+    reference.add_argument("--seeds", type=_positive, default=10, help="episodes of each, on seeds 0, 1, ...")
+    reference.add_argument("--speed", action="store_true", help="measure federated rounds per second as well")
+    reference.add_argument("--write", action="store_true", help="replace these rows of what scores and pages use")
+    _add_folder(reference)
     _add_json(reference)
 
     calibrate = add(

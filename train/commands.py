@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Mapping, Sequence
@@ -118,19 +119,24 @@ def evaluate(options: Namespace) -> None:
     from train import table
     from train.evaluation import play
     from train.progress import progress_bar
+    from train.scores import find_scale
 
     env_id, environment, competitor = _player(options)
+    arguments = {name: value for name, value in environment.items() if name != "scenario"}
     env = _make_env(env_id, options.split, environment)
+    scale, meaning = find_scale(env_id, environment["scenario"], options.split, arguments)
     episodes = []
     with progress_bar(options.seeds, "episode") as bar:
         for seed in range(options.seeds):
             episodes.append(play(env, competitor, seed))
             bar.update()
     if options.json:
-        print(json.dumps([episode.to_row() for episode in episodes]))
+        scores = [None if scale is None else float(scale.score(episode.episode_return)) for episode in episodes]
+        print(json.dumps([{**one.to_row(), "score": score} for one, score in zip(episodes, scores, strict=True)]))
     else:
         print(f"{env_id}, {options.seeds} episodes of split {options.split!r}")
-        print(table.render(table.rows(episodes), "simple"))
+        print(table.render(table.rows(episodes, scale), "simple"))
+        print("\n" + meaning)
         print("\n" + table.LEGEND)
 
 
@@ -203,17 +209,34 @@ def render(options: Namespace) -> None:
 
 
 def reference(options: Namespace) -> None:
-    """Play all baselines."""
+    """Play the references, and those they are compared with."""
+    from qfl_envs.envs.instances import SPLITS
     from qfl_envs.presets import PRESETS
+    from train import competitors as known
     from train import reference as references
     from train.progress import progress_bar
 
     environments, presets = options.env or list(ENVIRONMENTS), options.preset or ["tiny", "small"]
     reject_unknown(environments, ENVIRONMENTS, "environment")
     reject_unknown(presets, PRESETS, "preset")
-    plays = sum(len(references.names(env_id)) for env_id in environments) * len(presets) * options.seeds
-    with progress_bar(plays, "episode") as bar:
-        rows = references.measure(environments, presets, options.seeds, bar.update)
+    reject_unknown([options.split], SPLITS, "split")
+    for name in options.competitor or ():
+        if known.is_trained(name):
+            raise InvalidValueError("--competitor", name, "one that needs no training")
+        if not any(known.supports(name, env_id) for env_id in environments):
+            raise InvalidValueError("--competitor", name, f"one that supports {' or '.join(environments)}")
+    plan = references.Plan(
+        environments=environments,
+        presets=presets,
+        split=options.split,
+        tier=options.tier,
+        seeds=options.seeds,
+        competitors=options.competitor,
+        command=shlex.join(["qfl", *options.words]),
+        speed=options.speed,
+    )
+    with progress_bar(plan.episodes(), "episode") as bar:
+        rows = references.measure(plan, references.work_folder(options.out / (options.name or "reference")), bar.update)
     if options.write:
         references.write(rows)
     if options.json:

@@ -16,6 +16,7 @@ from train.evaluation import Episode, episode_from_row, make_env
 from train.plots import accuracy_over_time
 from train.progress import progress_bar
 from train.runs import RunFolder, write_atomically
+from train.scores import find_scale
 from train.training import MODEL_FILE, TrainingPlan, plan_training
 from train.workers import start_workers
 
@@ -173,10 +174,11 @@ def publish(matrix: Matrix, episodes: Sequence[Episode], folder: Path) -> str:
     accuracy_over_time(by_environment, scenario.target_accuracy, folder / "leaderboard.png")
     console, page = [], [_heading(matrix, scenario)]
     for env_id, played in by_environment.items():
-        rows = table.rows(played)
+        scale, meaning = find_scale(env_id, matrix.preset, "test", matrix.arguments)
+        rows = table.rows(played, scale)
         remarks = [_remark(row, rows) for row in rows if competitors.is_trained(row.competitor)]
-        console += [env_id, table.render(rows, "simple"), *remarks, ""]
-        page += [f"## {env_id}", table.render(rows, "github"), *remarks]
+        console += [env_id, table.render(rows, "simple"), meaning, *remarks, ""]
+        page += [f"## {env_id}", table.render(rows, "github"), meaning, *remarks]
     console.append(table.LEGEND)
     page += [table.LEGEND, "![Held-out accuracy against simulated time](leaderboard.png)"]
     write_atomically(folder / "leaderboard.md", "\n\n".join(page) + "\n")

@@ -9,6 +9,7 @@ import numpy as np
 from tabulate import tabulate
 
 from train.evaluation import Episode
+from train.scores import Scale
 from train.statistics import Estimate, estimate, interquartile_mean, paired_difference
 
 REFERENCE = "random"
@@ -18,6 +19,7 @@ HEADERS = (
     "competitor",
     "kind",
     "return (IQM) [95 %]",
+    "score (IQM) [95 %]",
     f"minus {REFERENCE} [95 %]",
     "reached",
     "seconds",
@@ -31,8 +33,9 @@ HEADERS = (
     "ms",
 )
 LEGEND = """\
-return: sum of rewards, interquartile mean over seeds with 95 % bootstrap interval; minus random: mean difference
-on the same seeds; reached: episodes that reached the target accuracy; seconds, joules: simulated time and energy of
+return: sum of rewards, interquartile mean over seeds with 95 % bootstrap interval; score: the same between random
+play (0) and the reference of the environment (1), with the scale taken as exact; minus random: mean difference on the
+same seeds; reached: episodes that reached the target accuracy; seconds, joules: simulated time and energy of
 an episode; accuracy: held-out, at its end; Mbit/s: sum-rate; devices: participants per round; delivered: share of
 their updates that arrived in time; heard: share of all devices that delivered at least once; ms: wall time of a
 decision."""
@@ -47,6 +50,7 @@ class Row:
         kind: ``classical``, ``quantum`` or ``privileged``.
         episodes: How many were played.
         episode_return: Interquartile mean.
+        score: The same between random and the reference; None where no scale was measured.
         over_random: Mean difference to random play on the same seeds; None for random itself.
         reached: Episodes that reached the target accuracy.
         simulated_s: Simulated time.
@@ -64,6 +68,7 @@ class Row:
     kind: str
     episodes: int
     episode_return: Estimate
+    score: Estimate | None
     over_random: Estimate | None
     reached: int
     simulated_s: float
@@ -82,6 +87,7 @@ class Row:
             self.competitor,
             self.kind,
             str(self.episode_return),
+            "" if self.score is None else str(self.score),
             "" if self.over_random is None else f"{self.over_random:+}",
             f"{self.reached}/{self.episodes}",
             f"{self.simulated_s:.1f}",
@@ -96,25 +102,27 @@ class Row:
         ]
 
 
-def rows(episodes: Sequence[Episode]) -> list[Row]:
-    """Summaries of one environment's episodes, best first."""
+def rows(episodes: Sequence[Episode], scale: Scale | None = None) -> list[Row]:
+    """Summaries of one environment's episodes, best first; with scores if there is a scale."""
     by_name: dict[str, list[Episode]] = {}
     for episode in episodes:
         by_name.setdefault(episode.competitor, []).append(episode)
     reference = {episode.seed: episode.episode_return for episode in by_name.get(REFERENCE, [])}
-    summaries = [_row(name, played, {} if name == REFERENCE else reference) for name, played in by_name.items()]
+    summaries = [_row(name, played, {} if name == REFERENCE else reference, scale) for name, played in by_name.items()]
     return sorted(summaries, key=lambda row: -row.episode_return.value)
 
 
-def _row(name: str, episodes: list[Episode], reference: dict[int, float]) -> Row:
+def _row(name: str, episodes: list[Episode], reference: dict[int, float], scale: Scale | None) -> Row:
     def mean(attribute: str) -> float:
         return float(np.mean([getattr(episode, attribute) for episode in episodes]))
 
+    episode_return = estimate([episode.episode_return for episode in episodes], interquartile_mean)
     return Row(
         competitor=name,
         kind=episodes[0].kind,
         episodes=len(episodes),
-        episode_return=estimate([episode.episode_return for episode in episodes], interquartile_mean),
+        episode_return=episode_return,
+        score=None if scale is None else scale.estimate(episode_return),
         over_random=paired_difference({episode.seed: episode.episode_return for episode in episodes}, reference),
         reached=sum(episode.target_reached for episode in episodes),
         simulated_s=mean("simulated_s"),
