@@ -13,7 +13,8 @@ from matplotlib.figure import Figure
 from scipy import stats
 
 from train.case_study.page import modes_of, ordered
-from train.case_study.sum_rate import ALLOCATORS, held
+from train.case_study.settings import ALLOCATORS
+from train.case_study.sum_rate import held
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Of Okabe & Ito, told apart by colour-blind readers."""

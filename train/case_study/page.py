@@ -10,8 +10,7 @@ import numpy as np
 from tabulate import tabulate
 
 from train.case_study.learning import seconds_to
-from train.case_study.settings import MODES, CaseStudy
-from train.case_study.sum_rate import ALLOCATORS
+from train.case_study.settings import ALLOCATORS, MODES, CaseStudy
 from train.statistics import estimate
 
 REFERENCE = "hungarian"

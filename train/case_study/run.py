@@ -28,7 +28,6 @@ def run(study: CaseStudy, folder: RunFolder, parts: Sequence[str], report: Calla
 
     Raises:
         InvalidValueError: For a part that does not exist.
-        UnknownNameError: For an unknown allocator.
     """
     for part in parts:
         if part not in PARTS:

@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Any
 
+from baselines.allocation.solvers import SOLVERS
 from qfl_envs.errors import InvalidValueError
+from qfl_envs.fields import reject_unknown
 from qfl_envs.scenario import Scenario
 from qfl_envs.system.learning.data import DATA_DIR_VARIABLE
 from qfl_envs.system.learning.shapes import num_parameters
@@ -19,6 +21,10 @@ PACKAGES = ("qfl-envs", "gymnasium", "numpy", "scipy", "torch")
 """What results depend on; a run is not continued with other versions."""
 MODES: Mapping[str, bool] = {"may idle": True, "all assigned": False}
 """Whether devices may idle; the article's literal mode is that all are assigned, at least with the least power."""
+QAOA = ("qaoa-one-shot", "uniform-shots", "qaoa-block", "block-uniform", "block-exact", "qaoa-recursive")
+"""Circuits and their controls; online angles need the rounds of an episode."""
+ALLOCATORS = (*SOLVERS, *QAOA)
+"""All of Figure 4a."""
 LARGE_HIDDEN = 64
 MOST_HIDDEN = 512
 """Hidden units up to which a match of the parameters is looked for."""
@@ -80,8 +86,9 @@ class CaseStudy:
 
         Raises:
             InvalidValueError: For a count below 1, or access by turns.
-            UnknownNameError: For an unknown preset or field.
+            UnknownNameError: For an unknown preset, field or allocator.
         """
+        reject_unknown(self.allocators or (), ALLOCATORS, "allocator")
         for name in ("instances", "seeds", "rounds"):
             if getattr(self, name) < 1:
                 raise InvalidValueError(name, getattr(self, name), "at least 1")

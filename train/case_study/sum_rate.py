@@ -18,25 +18,16 @@ from baselines.allocation.competitors import UNCHANGED
 from baselines.allocation.hungarian import at_rest
 from baselines.allocation.problem import AllocationProblem, Solution, Trace
 from baselines.allocation.solvers import NEEDS_IDLE, SOLVERS
-from qfl_envs.fields import reject_unknown
-from train.case_study.settings import ENV_ID, MODES, CaseStudy
+from train.case_study.settings import ALLOCATORS, ENV_ID, MODES, CaseStudy
 from train.evaluation import make_env
 
-QAOA = ("qaoa-one-shot", "uniform-shots", "qaoa-block", "block-uniform", "block-exact", "qaoa-recursive")
-"""Circuits and their controls; online angles need the rounds of an episode."""
-ALLOCATORS = (*SOLVERS, *QAOA)
 Unit = tuple[str, str, int]
 """Mode, allocator and instance."""
 
 
 def units(study: CaseStudy) -> Iterator[Unit]:
-    """Everything that is to be computed, one instance after the other.
-
-    Raises:
-        UnknownNameError: For an allocator that does not exist.
-    """
+    """Everything that is to be computed, one instance after the other."""
     names = ALLOCATORS if study.allocators is None else study.allocators
-    reject_unknown(names, ALLOCATORS, "allocator")
     for instance in range(study.instances):
         for mode, may_idle in MODES.items():
             for name in names:
