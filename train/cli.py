@@ -130,6 +130,30 @@ def _parser() -> Parser:
     _add_scenario(board)
     _add_folder(board)
 
+    study = add(
+        "case-study",
+        "Reproduce Figure 4 of the article: sum-rate of all allocators, and learning under their rates; goes on where "
+        "it was stopped.",
+    )
+    study.add_argument("--part", choices=("4a", "4b"), help="only this figure; both if not given")
+    study.add_argument("--quick", action="store_true", help="few instances, seeds and rounds, without the slow ones")
+    study.add_argument("--instances", type=_positive, help="instances of Figure 4a; 2 with --quick, else 20")
+    study.add_argument("--seeds", type=_positive, help="episodes of each series of Figure 4b; 1 with --quick, else 5")
+    study.add_argument("--rounds", type=_positive, help="rounds of an episode; 10 with --quick, else 100")
+    study.add_argument(
+        "--allocator", action="append", metavar="NAME", help="of Figure 4a, may be repeated; all if not given"
+    )
+    study.add_argument("--preset", default="paper", help="scenario to start from")
+    study.add_argument(
+        "--set",
+        type=_json_object,
+        default={},
+        metavar="JSON",
+        dest="arguments",
+        help="""changes of the scenario, e.g. '{"num_devices": 50}'""",
+    )
+    _add_folder(study)
+
     render = add("render", "Play an episode and draw it as an animation, a picture, text or in a window.")
     render.add_argument("--env", metavar="ID", help="environment; qfl/Scheduling-v0, or that of the model")
     render.add_argument("--competitor", default="round-robin", metavar="NAME", help="who plays")

@@ -185,6 +185,28 @@ def leaderboard(options: Namespace) -> None:
     )
 
 
+def case_study(options: Namespace) -> None:
+    """Reproduce Figure 4 of the article."""
+    from train.case_study.run import run
+    from train.case_study.settings import PARTS, plan_study
+    from train.runs import RunFolder
+
+    study = plan_study(
+        options.preset,
+        options.arguments,
+        options.quick,
+        allocators=None if options.allocator is None else tuple(options.allocator),
+        instances=options.instances,
+        seeds=options.seeds,
+        rounds=options.rounds,
+    )
+    folder = RunFolder(
+        options.out / (options.name or ("case-study-quick" if options.quick else "case-study")), study.config()
+    )
+    print(run(study, folder, PARTS if options.part is None else (options.part,), _say))
+    print(f"written: {folder.path}/case_study.md, figure_4a.png, figure_4b.png, results.jsonl, config.json")
+
+
 def render(options: Namespace) -> None:
     """Draw an episode."""
     from train.animation import WRITERS, draw_episode

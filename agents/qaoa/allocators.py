@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import gymnasium as gym
@@ -134,8 +135,14 @@ class Block(Allocator):
 
     def allocate(self, problem: AllocationProblem) -> Allocation:
         """Four sweeps; the controls deal the same blocks, whatever they draw themselves."""
+        return self.descend(problem)
+
+    def descend(
+        self, problem: AllocationProblem, after_sweep: Callable[[Allocation], object] | None = None
+    ) -> Allocation:
+        """The same, told of after every sweep."""
         (dealer,) = self.rng.spawn(1)
-        return descend(problem, self.solve, dealer, self.block_size(problem), self.sweeps)
+        return descend(problem, self.solve, dealer, self.block_size(problem), self.sweeps, after_sweep)
 
     def block_size(self, problem: AllocationProblem) -> int:
         """Devices of a block."""

@@ -117,7 +117,12 @@ def deal(problem: AllocationProblem, rng: np.random.Generator, block_size: int) 
 
 
 def descend(
-    problem: AllocationProblem, solve: Solver, rng: np.random.Generator, block_size: int, sweeps: int
+    problem: AllocationProblem,
+    solve: Solver,
+    rng: np.random.Generator,
+    block_size: int,
+    sweeps: int,
+    after_sweep: Callable[[Allocation], object] | None = None,
 ) -> Allocation:
     """Sweep over the devices in blocks from :func:`greedy_start`, and control power after each sweep.
 
@@ -129,6 +134,7 @@ def descend(
         rng: Deals the devices into blocks anew in every sweep.
         block_size: Devices of a block.
         sweeps: Sweeps over all devices.
+        after_sweep: Told of a copy of what there is after each sweep, e.g. to draw how it converges.
     """
     current, idle = greedy_start(problem), problem.num_subchannels
     for _ in range(sweeps):
@@ -142,4 +148,6 @@ def descend(
         controlled = switched(problem, np.where(current.participate, current.subchannel, idle))
         if values_bps(problem, controlled) > values_bps(problem, current):
             current = controlled
+        if after_sweep is not None:
+            after_sweep(Allocation(current.participate.copy(), current.subchannel.copy(), current.power_w.copy()))
     return current
