@@ -96,8 +96,8 @@ def scale_of(env_id: str, preset: str, split: str, tier: str, rows: Sequence[Map
     if wanted not in found:
         raise MissingScaleError(wanted, list(found))
     row = found[wanted]
-    means = [row["returns"][name]["mean"] for name in (reference.RANDOM, row["reference"])]
-    return Scale(*means, name=row["reference"])
+    lowest, highest = (row["returns"][name]["mean"] for name in (reference.RANDOM, row["reference"]))
+    return Scale(lowest, highest, name=row["reference"])
 
 
 def normalise(
