@@ -86,7 +86,10 @@ def test_envs_and_competitors_are_listed(capsys):
     assert rows["hungarian"]["environments"] == "qfl/Allocation-v0"
     assert rows["ppo"]["kind"] == "classical"
     assert [name for name in ("ppo", "a2c", "sac") if rows[name]["by_default"]] == ["ppo"]
-    assert run(capsys, "competitors")[1].count("classical") == len(rows)
+    assert rows["oracle"]["kind"] == "privileged"
+    assert not rows["oracle"]["by_default"]
+    plain = run(capsys, "competitors")[1]
+    assert plain.count("classical") + plain.count("privileged") == len(rows)
 
 
 def test_a_model_is_trained_and_then_evaluated_where_it_was_trained(capsys, tmp_path):
