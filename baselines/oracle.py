@@ -90,7 +90,7 @@ class Oracle(Competitor):
     variations: ClassVar[int] = 8
     """Plans that are tried in each search beside those of the rules, which are tried at the start."""
     every: ClassVar[int] = 5
-    """Rounds between two searches."""
+    """Rounds between two searches; twice as many where episodes last until the last round, and plans as well."""
 
     def reset(self, env: gym.Env[Any, Any], seed: int) -> None:
         """Forget the plan of another episode."""
@@ -104,7 +104,7 @@ class Oracle(Competitor):
         if self._plan is None or not self._plan.actions:
             self._plan = self._search(self._rules(), self.env.scenario.max_rounds)
             assert self._plan is not None
-        elif self._round % self.every == 0:
+        elif self._round % (self.every if self.env.task.ends_at_target else 2 * self.every) == 0:
             other = self._search([], int(PATIENCE * len(self._plan.actions)) + 1)
             if other is not None and other.value > self._plan.value:
                 self._plan = other
@@ -142,9 +142,11 @@ def _selections(rng: np.random.Generator) -> Rule:
 
 
 def _adaptations(rng: np.random.Generator) -> Rule:
-    """Another way to adapt for a while, then the usual one."""
+    """Another way to adapt for a while, then the usual one; the costly kinds seldom, and for a round or two."""
+    kind = Adaptation(int(rng.choice(len(Adaptation), p=[0.4, 0.4, 0.1, 0.1])))
+    costly = kind in (Adaptation.RETRAIN, Adaptation.REOPTIMISE)
     return Phases(
-        kind=Adaptation(int(rng.integers(len(Adaptation)))),
-        share=float(rng.choice([0.0, 0.25, 1.0], p=[0.2, 0.4, 0.4])),
-        rounds=int(rng.integers(1, 11)),
+        kind=kind,
+        share=float(rng.choice([0.0, 0.25, 1.0], p=[0.2, 0.5, 0.3])),
+        rounds=int(rng.integers(1, 3 if costly else 11)),
     )

@@ -97,6 +97,8 @@ def test_envs_and_competitors_are_listed(capsys):
     table = run(capsys, "competitors")[1]
     kinds = [table.count(f"{kind} ") for kind in ("classical", "quantum", "privileged")]
     assert all(kinds) and sum(kinds) == len(rows)
+    assert rows["oracle"]["kind"] == "privileged"
+    assert not rows["oracle"]["by_default"]
 
 
 def test_a_model_is_trained_and_then_evaluated_where_it_was_trained(capsys, tmp_path):
