@@ -89,15 +89,16 @@ def scale_of(env_id: str, preset: str, split: str, tier: str, rows: Sequence[Map
         MissingScaleError: If it was not measured, naming those that were.
         InvalidValueError: If random is as good as the reference there.
     """
-    wanted, found = (env_id, preset, split, tier), {}
+    wanted = (env_id, preset, split, tier)
+    found: dict[tuple[str, ...], Mapping[str, Any]] = {}
     for row in reference.shipped() if rows is None else rows:
         if {reference.RANDOM, row["reference"]} <= row["returns"].keys():
             found[tuple(row[name] for name in reference.KEY)] = row
     if wanted not in found:
         raise MissingScaleError(wanted, list(found))
     row = found[wanted]
-    lowest, highest = (row["returns"][name]["mean"] for name in (reference.RANDOM, row["reference"]))
-    return Scale(lowest, highest, name=row["reference"])
+    random, best = (float(row["returns"][name]["mean"]) for name in (reference.RANDOM, row["reference"]))
+    return Scale(random, best, row["reference"])
 
 
 def normalise(

@@ -1,9 +1,5 @@
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -75,26 +71,50 @@ def test_the_page_names_the_reference_and_the_best_of_the_others():
     assert shown["rounds/s"] == ""
 
 
-def test_a_killed_measurement_goes_on_and_nothing_is_lost_or_played_twice(capsys, shipped, tmp_path):
+class Stopped(Exception):
+    pass
+
+
+def test_a_killed_measurement_goes_on_and_nothing_is_lost_or_played_twice(capsys, monkeypatch, shipped, tmp_path):
     command = [*FAST, "--seeds", "3", "--out", str(tmp_path)]
     results = tmp_path / "reference" / "results.jsonl"
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    process = subprocess.Popen([sys.executable, "-m", "train", *command], **quiet)
-    while not results.exists() or results.read_bytes().count(b"\n") < 2:
-        assert process.poll() is None
-        time.sleep(0.01)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+    played = []
+
+    def dying_play(env, player, seed):
+        if len(played) == 4:
+            raise Stopped
+        return played.append((player.name, seed)) or SimpleNamespace(episode_return=float(seed))
+
+    monkeypatch.setattr(reference, "play", dying_play)
+    with pytest.raises(Stopped):
+        main(command)
     kept = results.read_bytes()
-    kept = kept[: kept.rfind(b"\n") + 1]
+    assert kept.count(b"\n") == 4
+    results.write_bytes(kept + b'{"env_id": "qfl/Dr')
+
+    def play_on(env, player, seed):
+        return played.append((player.name, seed)) or SimpleNamespace(episode_return=float(seed))
+
+    monkeypatch.setattr(reference, "play", play_on)
     assert main([*command, "--write", "--json"]) == 0
     assert results.read_bytes().startswith(kept)
-    keys = [(line["competitor"], line["seed"]) for line in map(json.loads, results.read_text().splitlines())]
-    assert sorted(keys) == sorted((name, seed) for name in NAMES for seed in range(3))
+    assert sorted(played) == sorted((name, seed) for name in NAMES for seed in range(3))
     (row,) = json.loads(capsys.readouterr().out)
     assert [row[name] for name in reference.KEY] == [ENV_ID, "tiny", "val", "surrogate"]
-    assert {of["seeds"] for of in row["returns"].values()} == {3}
+    assert {name: (of["mean"], of["seeds"]) for name, of in row["returns"].items()} == dict.fromkeys(NAMES, (1.0, 3))
     assert json.loads(shipped.read_text()) == [row]
+
+
+def test_the_command_learns_on_the_tier_that_the_row_says(monkeypatch, shipped, tmp_path):
+    seen = []
+
+    def looking_play(env, player, seed):
+        return seen.append(env.unwrapped.scenario.learning.model) or SimpleNamespace(episode_return=0.0)
+
+    monkeypatch.setattr(reference, "play", looking_play)
+    for tier in reference.TIERS:
+        assert main([*FAST, "--tier", tier, "--seeds", "1", "--out", str(tmp_path)]) == 0
+    assert seen == ["qnn"] * 3 + ["surrogate"] * 3
 
 
 @pytest.mark.parametrize(
