@@ -38,24 +38,28 @@ def draw_sum_rates(rows: Sequence[dict[str, Any]], path: Path) -> None:
     panels = figure.subplots(len(modes), 2, squeeze=False, sharey="row")
     for (by_iteration, by_time), mode in zip(panels, modes, strict=True):
         of_mode = [row for row in rows if row["mode"] == mode]
+        highest = 0.0
         for name, played in ordered(of_mode):
             length = max(len(row["sum_rate_bps"]) for row in played)
             curves = np.stack([held(row, length) for row in played]) / 1e6
             mean = curves.mean(0)
-            error = _interval(curves)
+            error = _interval(curves[:, -1])
             seconds = np.median([_elapsed(row, length) for row in played], axis=0)
-            look = {**_look(name), "label": f"{mean[-1]:.2f}  {name}"}
+            look = {**_look(name), "label": f"{mean[-1]:.2f} \u00b1 {error:.2f}  {name}"}
             for axes, x in ((by_iteration, np.arange(length)), (by_time, 1e3 * seconds)):
                 axes.plot(x[1:], mean[1:], **look)
                 axes.plot(x[-1:], mean[-1:], color=look["color"], marker=look["marker"], markersize=7)
-                axes.fill_between(x[1:], (mean - error)[1:], (mean + error)[1:], color=look["color"], alpha=0.12)
+                highest = max(highest, mean.max())
+            by_iteration.errorbar(length - 1, mean[-1], error, color=look["color"], capsize=3, linewidth=0.8)
         by_iteration.set_title(f"devices {mode}" if mode == "may idle" else mode)
-        _dress(by_iteration, "iterations (log)", "sum-rate (Mbit/s), mean and 95 % interval")
+        _dress(by_iteration, "iterations (log)", "sum-rate (Mbit/s), mean of the instances")
         _dress(by_time, "time of the iterations so far (ms, median, log)", "")
+        # intervals of a few instances are cut off rather than squeezing what is compared
+        by_iteration.set_ylim(0.0, 1.15 * highest)
         by_iteration.set_xscale("log")
         by_time.set_xscale("log")
         by_time.legend(
-            fontsize=9, loc="center left", bbox_to_anchor=(1.01, 0.5), title="Mbit/s at the end", frameon=False
+            fontsize=9, loc="center left", bbox_to_anchor=(1.01, 0.5), title="Mbit/s at the end, 95 %", frameon=False
         )
     figure.savefig(path)
 
@@ -122,12 +126,10 @@ def _band(axes: Axes, x: np.ndarray, curves: np.ndarray, look: dict[str, Any]) -
     axes.fill_between(x, curves.min(0), curves.max(0), color=look["color"], alpha=0.10, linewidth=0)
 
 
-def _interval(curves: np.ndarray) -> np.ndarray:
-    """Half the 95 % t interval of the mean of curves (instances, length); 0 for a single one."""
-    count = len(curves)
-    if count < 2:
-        return np.zeros(curves.shape[1])
-    return np.asarray(stats.t.ppf(0.975, count - 1) * curves.std(0, ddof=1) / np.sqrt(count))
+def _interval(values: np.ndarray) -> float:
+    """Half the 95 % t interval of the mean of values (instances); 0 for a single one."""
+    count = len(values)
+    return float(stats.t.ppf(0.975, count - 1) * values.std(ddof=1) / np.sqrt(count)) if count > 1 else 0.0
 
 
 def _elapsed(row: dict[str, Any], length: int) -> np.ndarray:
