@@ -10,11 +10,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from scipy import stats
 
-from train.case_study.page import modes_of, ordered
+from train.case_study.page import mean_of, modes_of, ordered
 from train.case_study.settings import ALLOCATORS
 from train.case_study.sum_rate import held
+from train.statistics import MIN_SEEDS, estimate
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Of Okabe & Ito, told apart by colour-blind readers."""
@@ -43,23 +43,24 @@ def draw_sum_rates(rows: Sequence[dict[str, Any]], path: Path) -> None:
             length = max(len(row["sum_rate_bps"]) for row in played)
             curves = np.stack([held(row, length) for row in played]) / 1e6
             mean = curves.mean(0)
-            error = _interval(curves[:, -1])
+            at_end = estimate(curves[:, -1].tolist())
             seconds = np.median([_elapsed(row, length) for row in played], axis=0)
-            look = {**_look(name), "label": f"{mean[-1]:.2f} \u00b1 {error:.2f}  {name}"}
+            look = {**_look(name), "label": f"{mean_of(curves[:, -1].tolist())}  {name}"}
             for axes, x in ((by_iteration, np.arange(length)), (by_time, 1e3 * seconds)):
                 axes.plot(x[1:], mean[1:], **look)
                 axes.plot(x[-1:], mean[-1:], color=look["color"], marker=look["marker"], markersize=7)
                 highest = max(highest, mean.max())
-            by_iteration.errorbar(length - 1, mean[-1], error, color=look["color"], capsize=3, linewidth=0.8)
+            if len(played) >= MIN_SEEDS:
+                error = [[at_end.value - at_end.low], [at_end.high - at_end.value]]
+                by_iteration.errorbar(length - 1, mean[-1], error, color=look["color"], capsize=3, linewidth=0.8)
         by_iteration.set_title(f"devices {mode}" if mode == "may idle" else mode)
         _dress(by_iteration, "iterations (log)", "sum-rate (Mbit/s), mean of the instances")
         _dress(by_time, "time of the iterations so far (ms, median, log)", "")
-        # intervals of a few instances are cut off rather than squeezing what is compared
         by_iteration.set_ylim(0.0, 1.15 * highest)
         by_iteration.set_xscale("log")
         by_time.set_xscale("log")
         by_time.legend(
-            fontsize=9, loc="center left", bbox_to_anchor=(1.01, 0.5), title="Mbit/s at the end, 95 %", frameon=False
+            fontsize=9, loc="center left", bbox_to_anchor=(1.01, 0.5), title="Mbit/s at the end", frameon=False
         )
     figure.savefig(path)
 
@@ -124,12 +125,6 @@ def _dress(axes: Axes, x: str, y: str) -> None:
 def _band(axes: Axes, x: np.ndarray, curves: np.ndarray, look: dict[str, Any]) -> None:
     axes.plot(x, curves.mean(0), linewidth=1.7, **look)
     axes.fill_between(x, curves.min(0), curves.max(0), color=look["color"], alpha=0.10, linewidth=0)
-
-
-def _interval(values: np.ndarray) -> float:
-    """Half the 95 % t interval of the mean of values (instances); 0 for a single one."""
-    count = len(values)
-    return float(stats.t.ppf(0.975, count - 1) * values.std(ddof=1) / np.sqrt(count)) if count > 1 else 0.0
 
 
 def _elapsed(row: dict[str, Any], length: int) -> np.ndarray:
