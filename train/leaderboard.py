@@ -17,11 +17,10 @@ from train.plots import accuracy_over_time
 from train.progress import progress_bar
 from train.runs import RunFolder, write_atomically
 from train.scores import find_scale
+from train.statistics import MIN_SEEDS
 from train.training import MODEL_FILE, TrainingPlan, plan_training
 from train.workers import start_workers
 
-MIN_SEEDS = 5
-"""Fewer episodes give no interval worth printing."""
 EPISODE_WORK = 500
 """Environment steps of training that take about as long as one episode, for the progress bar."""
 PACKAGES = ("qfl-envs", "gymnasium", "numpy", "stable-baselines3", "sb3-contrib", "torch")

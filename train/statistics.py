@@ -10,6 +10,8 @@ from scipy import stats
 
 RESAMPLES = 2000
 CONFIDENCE = 0.95
+MIN_SEEDS = 5
+"""Fewer values give no interval worth printing."""
 
 
 @dataclass(frozen=True)

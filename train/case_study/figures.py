@@ -10,11 +10,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from scipy import stats
 
-from train.case_study.page import modes_of, ordered
+from train.case_study.page import mean_of, modes_of, ordered
 from train.case_study.settings import ALLOCATORS
 from train.case_study.sum_rate import held
+from train.statistics import MIN_SEEDS, estimate
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Of Okabe & Ito, told apart by colour-blind readers."""
@@ -38,20 +38,25 @@ def draw_sum_rates(rows: Sequence[dict[str, Any]], path: Path) -> None:
     panels = figure.subplots(len(modes), 2, squeeze=False, sharey="row")
     for (by_iteration, by_time), mode in zip(panels, modes, strict=True):
         of_mode = [row for row in rows if row["mode"] == mode]
+        highest = 0.0
         for name, played in ordered(of_mode):
             length = max(len(row["sum_rate_bps"]) for row in played)
             curves = np.stack([held(row, length) for row in played]) / 1e6
             mean = curves.mean(0)
-            error = _interval(curves)
+            at_end = estimate(curves[:, -1].tolist())
             seconds = np.median([_elapsed(row, length) for row in played], axis=0)
-            look = {**_look(name), "label": f"{mean[-1]:.2f}  {name}"}
+            look = {**_look(name), "label": f"{mean_of(curves[:, -1].tolist())}  {name}"}
             for axes, x in ((by_iteration, np.arange(length)), (by_time, 1e3 * seconds)):
                 axes.plot(x[1:], mean[1:], **look)
                 axes.plot(x[-1:], mean[-1:], color=look["color"], marker=look["marker"], markersize=7)
-                axes.fill_between(x[1:], (mean - error)[1:], (mean + error)[1:], color=look["color"], alpha=0.12)
+                highest = max(highest, mean.max())
+            if len(played) >= MIN_SEEDS:
+                error = [[at_end.value - at_end.low], [at_end.high - at_end.value]]
+                by_iteration.errorbar(length - 1, mean[-1], error, color=look["color"], capsize=3, linewidth=0.8)
         by_iteration.set_title(f"devices {mode}" if mode == "may idle" else mode)
-        _dress(by_iteration, "iterations (log)", "sum-rate (Mbit/s), mean and 95 % interval")
+        _dress(by_iteration, "iterations (log)", "sum-rate (Mbit/s), mean of the instances")
         _dress(by_time, "time of the iterations so far (ms, median, log)", "")
+        by_iteration.set_ylim(0.0, 1.15 * highest)
         by_iteration.set_xscale("log")
         by_time.set_xscale("log")
         by_time.legend(
@@ -74,7 +79,8 @@ def draw_learning(rows: Sequence[dict[str, Any]], path: Path) -> None:
     figure = Figure(figsize=(14.5, 3.9 * len(learners)), dpi=100, layout="constrained")
     FigureCanvasAgg(figure)
     panels = figure.subplots(len(learners), 3, squeeze=False)
-    longest = max(row["seconds"][-1] for row in rows)
+    # a round always takes time, and learners differ in it by orders of magnitude
+    shortest = 0.9 * min(row["seconds"][1] for row in rows)
     for (by_round, by_time, heard), learner in zip(panels, learners, strict=True):
         for index, label in enumerate(labels):
             played = [row for row in rows if (row["learner"], row["series"]) == (learner, label)]
@@ -83,13 +89,13 @@ def draw_learning(rows: Sequence[dict[str, Any]], path: Path) -> None:
             look = {"color": COLOURS[index % len(COLOURS)], "linestyle": LINES[index % 2], "label": label}
             accuracy = np.array([row["accuracy"] for row in played])
             _band(by_round, np.arange(accuracy.shape[1]), accuracy, look)
-            ends = min(max(row["seconds"][-1] for row in played), longest)
-            times = np.linspace(0.0, ends, GRID_POINTS)
+            times = np.geomspace(shortest, max(row["seconds"][-1] for row in played), GRID_POINTS)
             _band(by_time, times, np.stack([_held_at(row, times) for row in played]), look)
             _band(heard, np.arange(accuracy.shape[1]), np.array([row["heard_labels"] for row in played]), look)
         by_round.set_title(learner)
         _dress(by_round, "rounds", "held-out accuracy")
-        _dress(by_time, "simulated time (s)", "held-out accuracy")
+        _dress(by_time, "simulated time (s, log)", "held-out accuracy")
+        by_time.set_xscale("log")
         _dress(heard, "rounds", "share of the labels ever delivered")
         for axes in (by_round, by_time, heard):
             axes.set_ylim(0, 1.03)
@@ -120,14 +126,6 @@ def _dress(axes: Axes, x: str, y: str) -> None:
 def _band(axes: Axes, x: np.ndarray, curves: np.ndarray, look: dict[str, Any]) -> None:
     axes.plot(x, curves.mean(0), linewidth=1.7, **look)
     axes.fill_between(x, curves.min(0), curves.max(0), color=look["color"], alpha=0.10, linewidth=0)
-
-
-def _interval(curves: np.ndarray) -> np.ndarray:
-    """Half the 95 % t interval of the mean of curves (instances, length); 0 for a single one."""
-    count = len(curves)
-    if count < 2:
-        return np.zeros(curves.shape[1])
-    return np.asarray(stats.t.ppf(0.975, count - 1) * curves.std(0, ddof=1) / np.sqrt(count))
 
 
 def _elapsed(row: dict[str, Any], length: int) -> np.ndarray:

@@ -11,7 +11,7 @@ from tabulate import tabulate
 
 from train.case_study.learning import seconds_to
 from train.case_study.settings import ALLOCATORS, MODES, CaseStudy
-from train.statistics import estimate
+from train.statistics import MIN_SEEDS, estimate
 
 REFERENCE = "hungarian"
 SETTLED = 1e-3
@@ -22,13 +22,14 @@ CONTROLS = {"qaoa-one-shot": ("uniform-shots",), "qaoa-block": ("block-uniform",
 EARLY_ACCURACY = 0.5
 
 RATE_LEGEND = """\
-Mbit/s: mean over the instances with 95 % bootstrap interval; of bound: mean share of what no allocation exceeds; of
-Hungarian: mean ratio on the same instances; iterations: mean, of its own kind each (an alternation of SCA, a sweep over
-all devices of the block methods, a device of greedy, one for whoever decides at once); settled: mean number of
-iterations after which the sum-rate stays within 0.1 % of its last value; ms/iteration, ms: medians of wall time on one
-thread, of an iteration and of a whole decision with its preparation, for relative comparison within the table only;
-on air: devices that transmit. All circuits are classically simulated, so that their times are those of the simulator
-and not of a quantum processor. sca-alternating ends before its 150th alternation where nothing changes any more."""
+Mbit/s: mean over the instances, with 95 % bootstrap interval where there are five or more; of bound: mean share of what
+no allocation exceeds; of Hungarian: mean ratio on the same instances; iterations: mean, of its own kind each (an
+alternation of SCA, a sweep over all devices of the block methods, a device of greedy, one for whoever decides at once);
+settled: mean number of iterations after which the sum-rate stays within 0.1 % of its last value; ms/iteration, ms:
+medians of wall time, of an iteration and of a whole decision with its preparation, for comparison within the table
+only; on air: devices that transmit. All circuits are classically simulated, so that their times are those of the
+simulator and not of a quantum processor. sca-alternating ends before its 150th alternation where nothing changes any
+more."""
 CLAIM_LEGEND = """\
 Rate: mean of the ratio of sum-rates on the same instances, minus one, with 95 % bootstrap interval. Less time: one
 minus the ratio of the median wall times of a decision; negative is slower. Fewer iterations: the same of the iterations
@@ -81,6 +82,12 @@ def page(study: CaseStudy, rates: Sequence[dict[str, Any]], episodes: Sequence[d
     return "\n\n".join(parts) + "\n"
 
 
+def mean_of(values: Sequence[float], sign: str = "") -> str:
+    """The mean, with its 95 % bootstrap interval if there are values enough for one."""
+    found = estimate(values)
+    return f"{found:{sign}}" if len(values) >= MIN_SEEDS else f"{found.value:{sign}.2f}"
+
+
 def modes_of(rows: Sequence[dict[str, Any]]) -> list[str]:
     """Modes that there are results of."""
     return [mode for mode in MODES if any(row["mode"] == mode for row in rows)]
@@ -104,7 +111,7 @@ def rate_rows(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         table.append(
             {
                 "allocator": name,
-                "Mbit/s [95 %]": str(estimate([_last(row) / 1e6 for row in played])),
+                "Mbit/s [95 %]": mean_of([_last(row) / 1e6 for row in played]),
                 "of bound": f"{statistics.fmean(_last(row) / row['bound_bps'] for row in played):.3f}",
                 "of Hungarian": f"{statistics.fmean(ratio):.4f}" if ratio else "",
                 "iterations": f"{statistics.fmean(steps):.1f}",
@@ -130,12 +137,12 @@ def claim_rows(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
             both = sorted(mine.keys() & theirs.keys())
             if not both:
                 continue
-            gain = estimate([100 * (_last(mine[one]) / _last(theirs[one]) - 1) for one in both])
+            gains = [100 * (_last(mine[one]) / _last(theirs[one]) - 1) for one in both]
             table.append(
                 {
                     "circuits": quantum,
                     "against": opponent,
-                    "rate, % [95 %]": f"{gain:+}",
+                    "rate, % [95 %]": mean_of(gains, "+"),
                     "less time, %": _saved(mine, theirs, both),
                     "fewer iterations, %": _fewer(mine, theirs, both),
                     "instances": str(len(both)),
