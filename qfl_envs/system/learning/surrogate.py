@@ -357,7 +357,9 @@ def _class_gradients(
     scores = np.empty(NUM_CLASSES, dtype=parameters.dtype)
     # features first, so that the innermost loops run over neighbouring numbers
     total_gradient = np.empty((features, NUM_CLASSES), dtype=np.float32)
+    squares = np.empty(NUM_CLASSES)
     for e in range(systems):
+        squares[:] = 0.0
         weights = parameters[e].reshape(NUM_CLASSES, features).T.copy()
         for w in range(worlds):
             for c in range(classes):
@@ -369,8 +371,9 @@ def _class_gradients(
                     for label in range(NUM_CLASSES):
                         scores[label] = math.exp(scores[label])
                         total += scores[label]
+                    share = np.float32(1.0 / (total * number))
                     for label in range(NUM_CLASSES):
-                        scores[label] = -scores[label] / total / number
+                        scores[label] *= -share
                     scores[label_map[e, w, c]] += 1.0 / number
                     for feature in range(features):
                         for label in range(NUM_CLASSES):
@@ -378,10 +381,8 @@ def _class_gradients(
                 for feature in range(features):
                     for label in range(NUM_CLASSES):
                         gradient[e, w * classes + c, label * features + feature] = total_gradient[feature, label]
-        for c in range(worlds * classes):
-            for p in range(gradient.shape[2]):
-                steepness[e] += gradient[e, c, p] ** 2
-        steepness[e] = math.sqrt(steepness[e] / (worlds * classes * gradient.shape[2]))
+                        squares[label] += total_gradient[feature, label] ** 2
+        steepness[e] = math.sqrt(squares.sum() / (worlds * classes * gradient.shape[2]))
     return gradient, steepness
 
 
