@@ -112,6 +112,7 @@ def _parser() -> Parser:
         "folders", nargs="+", type=Path, metavar="FOLDER", help="with runs of qfl train, also beneath it"
     )
     curves.add_argument("--out", type=Path, metavar="FILE.png", help="picture to write; only a table if not given")
+    curves.add_argument("--page", type=Path, metavar="FILE.md", help="page to write, with results of qfl leaderboard")
     _add_json(curves)
 
     board = add("leaderboard", "Train and play all competitors on the same instances; goes on where it was stopped.")

@@ -143,12 +143,16 @@ def evaluate(options: Namespace) -> None:
 def curves(options: Namespace) -> None:
     """Draw learning curves."""
     from train import curves as learning_curves
+    from train.runs import write_atomically
 
     if options.out is not None and options.out.suffix != ".png":
         raise InvalidValueError("--out", str(options.out), "a file that ends in .png")
     found = learning_curves.find(options.folders)
     if options.out is not None:
         learning_curves.draw(found, options.out)
+    if options.page is not None:
+        picture = None if options.out is None else os.path.relpath(options.out, options.page.parent)
+        write_atomically(options.page, learning_curves.page(found, options.folders, picture))
     _print_rows([curve.to_row() for curve in found], options.json)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,14 +12,29 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from tabulate import tabulate
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from qfl_envs.errors import InvalidValueError
 from qfl_envs.scenario import Learning
+from train import competitors, table
+from train.evaluation import Episode, episode_from_row
+from train.statistics import Estimate
 from train.training import PLAN_FILE, TrainingPlan, read_plan
 
 TAG = "rollout/ep_rew_mean"
 """Mean return of the last 100 episodes of training, as Stable-Baselines3 names it."""
+RESULTS_FILE = "results.jsonl"
+INTRODUCTION = """\
+# Learning curves
+
+<!-- Written by qfl curves --page; run it again instead of editing. -->
+
+What trained agents reach with the shipped settings. The curves are those of TensorBoard (`rollout/ep_rew_mean`, the
+mean return of the last 100 episodes), with the learner and the reward weights of the training; the first points are of
+those episodes that ended first. Returns are of the test split, with the learner of the evaluation: interquartile mean
+and 95 % bootstrap interval over seeds. One training of each: the intervals are those of instances, not of trainings.
+"""
 
 
 @dataclass(frozen=True)
@@ -93,6 +109,78 @@ def draw(curves: Sequence[Curve], path: Path) -> None:
         axes.legend(fontsize=8, loc="lower right")
     panels[0].set_ylabel("return in training, mean of 100 episodes")
     figure.savefig(path)
+
+
+def page(curves: Sequence[Curve], folders: Sequence[Path], picture: str | None) -> str:
+    """A page with the curves, how they were made, and how the agents did on the test split.
+
+    Args:
+        curves: Those of the folders.
+        folders: Where ``qfl leaderboard`` or ``qfl train`` wrote; results of the former are compared.
+        picture: Address of the picture, None for none.
+    """
+    parts = [INTRODUCTION]
+    if picture is not None:
+        parts.append(f"![Return against environment steps]({picture})\n")
+    parts.append(tabulate([_made_by(curve) for curve in curves], headers="keys", tablefmt="github") + "\n")
+    episodes = [episode for folder in folders for episode in _episodes(folder)]
+    for env_id in dict.fromkeys(episode.env_id for episode in episodes):
+        rows = table.rows([episode for episode in episodes if episode.env_id == env_id])
+        parts.append(f"## {env_id}\n\n" + _standings(rows) + "\n")
+    return "\n".join(parts)
+
+
+def _made_by(curve: Curve) -> dict[str, str]:
+    """How a training is repeated, for the page."""
+    plan, row = curve.plan, curve.to_row()
+    arguments = f" --set '{json.dumps(dict(plan.arguments))}'" if plan.arguments else ""
+    return {
+        "training": f"`qfl train --agent {plan.agent} --env {plan.env_id} --preset {plan.preset} --steps {plan.steps} "
+        f"--seed {plan.seed}{arguments}`",
+        "learner in training": f"`{row['learner_in_training']}`",
+        "parameters": f"{plan.parameters:,}",
+        "first return": f"{row['first_return']:.2f}",
+        "last return": f"{row['last_return']:.2f}",
+    }
+
+
+def _standings(rows: Sequence[table.Row]) -> str:
+    """Everybody's return, and how the trained ones stand to random play and to the best rule."""
+    rules = [row for row in rows if not competitors.is_trained(row.competitor) and row.kind == "classical"]
+    random = next((row for row in rules if row.competitor == table.REFERENCE), None)
+    best = max((row for row in rules if row is not random), key=lambda row: row.episode_return.value, default=None)
+    shown = []
+    for row in rows:
+        trained = competitors.is_trained(row.competitor)
+        shown.append(
+            {
+                "competitor": row.competitor,
+                "episodes": row.episodes,
+                "return": str(row.episode_return),
+                "against random": _stand(row.episode_return, random) if trained else "",
+                f"against {best.competitor if best else 'the best rule'}": _stand(row.episode_return, best)
+                if trained
+                else "",
+                "seconds": f"{row.simulated_s:.1f}",
+                "joules": f"{row.energy_j:.0f}",
+            }
+        )
+    return tabulate(shown, headers="keys", tablefmt="github")
+
+
+def _stand(found: Estimate, other: table.Row | None) -> str:
+    """Above or below another, or not to be told apart."""
+    if other is None:
+        return "did not play"
+    if found.overlaps(other.episode_return):
+        return "intervals overlap"
+    return "above" if found.value > other.episode_return.value else "below"
+
+
+def _episodes(folder: Path) -> list[Episode]:
+    results = folder / RESULTS_FILE
+    lines = results.read_text().splitlines() if results.exists() else []
+    return [episode_from_row(json.loads(line)) for line in lines]
 
 
 def _curve(run: Path) -> Curve:
