@@ -238,8 +238,8 @@ def _protect(
             energy_j[e, n] = capacitance * cycles * cpu_hz[e, n] ** 2
 
 
-def available(scenario: Scenario, state: SystemState) -> np.ndarray:
-    """(E, N) bool, devices of the fleet, linked, with charge above the reserve; free too where they go on working."""
+def available(fleet: Fleet, state: SystemState) -> np.ndarray:
+    """(E, N) bool, devices that can take part: of the fleet, linked, free, with charge above the reserve."""
     able = np.empty(state.active.shape, dtype=np.bool_)
     _available(
         state.active,
@@ -247,8 +247,7 @@ def available(scenario: Scenario, state: SystemState) -> np.ndarray:
         state.battery_j,
         state.full_battery_j,
         state.busy_s,
-        scenario.fleet.reserve,
-        scenario.goes_on,
+        fleet.reserve,
         able,
     )
     return able
@@ -262,15 +261,13 @@ def _available(
     full_battery_j: np.ndarray,
     busy_s: np.ndarray,
     reserve: float,
-    goes_on: bool,
     able: np.ndarray,
 ) -> None:
     """Fill the last array with :func:`available`."""
     for e in range(able.shape[0]):
         for n in range(able.shape[1]):
-            free = not goes_on or busy_s[e, n] == 0.0
             charged = not is_empty(battery_j[e, n], full_battery_j[e, n], reserve)
-            able[e, n] = active[e, n] and link_up[e, n] and charged and free
+            able[e, n] = active[e, n] and link_up[e, n] and charged and busy_s[e, n] == 0.0
 
 
 @elementwise
