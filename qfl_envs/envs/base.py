@@ -255,8 +255,9 @@ def checked_action(space: gym.Space[Any], action: Any, shown: Callable[[Any], st
         array = array.astype(space.dtype) if array.dtype.kind in kinds else array
     if isinstance(space, spaces.MultiDiscrete) and array.dtype == space.dtype:
         # the same as its own check, which takes longer
-        above = array - space.start
-        inside = array.shape == space.shape and bool((above >= 0).all() and (above < space.nvec).all())
+        inside = array.shape == space.shape and bool(
+            (array >= space.start).all() and (array <= space.start + (space.nvec - 1)).all()
+        )
     else:
         inside = array.dtype.kind in kinds and space.contains(
             array[()] if isinstance(space, spaces.Discrete) else array

@@ -238,8 +238,8 @@ def _protect(
             energy_j[e, n] = capacitance * cycles * cpu_hz[e, n] ** 2
 
 
-def available(scenario: Scenario, state: SystemState) -> np.ndarray:
-    """(E, N) bool, devices of the fleet, linked, free, with charge above the reserve."""
+def available(fleet: Fleet, state: SystemState) -> np.ndarray:
+    """(E, N) bool, devices that can take part: of the fleet, linked, free, with charge above the reserve."""
     able = np.empty(state.active.shape, dtype=np.bool_)
     _available(
         state.active,
@@ -247,7 +247,7 @@ def available(scenario: Scenario, state: SystemState) -> np.ndarray:
         state.battery_j,
         state.full_battery_j,
         state.busy_s,
-        scenario.fleet.reserve,
+        fleet.reserve,
         able,
     )
     return able

@@ -298,7 +298,7 @@ class FederatedSystem:
 
     def available(self) -> np.ndarray:
         """(E, N) bool, devices that can take part: of the fleet, linked, free, with charge above the reserve."""
-        return devices.available(self.scenario, self.state)
+        return devices.available(self.scenario.fleet, self.state)
 
     def drifted(self) -> np.ndarray:
         """Share (E, N) of each device's data that comes from the second distribution this round."""

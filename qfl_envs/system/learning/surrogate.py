@@ -266,7 +266,7 @@ def _scores(weights: np.ndarray, point: np.ndarray, scores: np.ndarray) -> None:
 
 @compiled
 def _class_quality(
-    parameters: np.ndarray, points: np.ndarray, label_map: np.ndarray, sharpness: float, best: float
+    parameters: np.ndarray, points: np.ndarray, label_map: np.ndarray, sharpness: np.float32, best: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Accuracy and loss on every class, means over its points.
 
@@ -308,7 +308,7 @@ def _evaluate(
     parameters: np.ndarray,
     points: np.ndarray,
     label_map: np.ndarray,
-    sharpness: float,
+    sharpness: np.float32,
     best: float,
     held: np.ndarray,
     weight: np.ndarray,
