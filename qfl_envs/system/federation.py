@@ -306,7 +306,8 @@ class FederatedSystem:
 
     def empty(self) -> np.ndarray:
         """(E, N) bool, devices whose charge is down to the reserve."""
-        return self.state.battery_j <= self.scenario.fleet.reserve * self.state.full_battery_j
+        state = self.state
+        return np.asarray(devices.is_empty(state.battery_j, state.full_battery_j, self.scenario.fleet.reserve))  # type: ignore[arg-type]
 
     # the round
 

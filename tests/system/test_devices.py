@@ -136,3 +136,15 @@ def test_protecting_an_update_takes_cycles_of_those_who_take_part():
     taken = devices.protection_work(described, np.array([[True, False]]), np.array([[2e9, 2e9]]))
     np.testing.assert_allclose(taken.seconds, [[2e-3, 0.0]])
     np.testing.assert_allclose(taken.energy_j, [[1e-28 * 4e6 * (2e9) ** 2, 0.0]])
+
+
+@pytest.mark.parametrize("name", ["active", "link_up", "battery_j", "busy_s"])
+def test_who_has_left_or_no_link_or_no_charge_or_is_busy_is_not_available(begin, name):
+    system = begin(Scenario.preset("tiny").replace({"learning": {"model": "none"}, "fleet": {"reserve": 0.1}}))
+    state = system.state
+    state.active[:], state.link_up[:], state.busy_s[:] = True, True, 0.0
+    state.battery_j[:] = state.full_battery_j
+    assert devices.available(system.scenario.fleet, state).all()
+    blocked = {"active": False, "link_up": False, "battery_j": 0.1 * state.full_battery_j[0, 2], "busy_s": 0.5}
+    getattr(state, name)[0, 2] = blocked[name]
+    assert devices.available(system.scenario.fleet, state)[0].tolist() == [True, True, False, True, True, True]
