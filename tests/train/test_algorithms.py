@@ -173,7 +173,12 @@ def test_agents_that_are_named_compete_where_they_can():
 
 def test_an_algorithm_that_is_like_another_begins_with_its_settings():
     for preset in ("tiny", "small"):
-        assert configuration("maskable-ppo", SCHEDULING, preset) == configuration("ppo", SCHEDULING, preset)
+        own, like = (configuration(agent, "qfl/Allocation-v0", preset) for agent in ("maskable-ppo", "ppo"))
+        assert own == like
+    assert (
+        configuration("maskable-ppo", SCHEDULING, "small")["policy"]
+        == configuration("ppo", SCHEDULING, "small")["policy"]
+    )
 
 
 def test_another_policy_does_not_inherit_the_keywords_of_the_first():
