@@ -157,7 +157,7 @@ class FederatedVectorEnv(VectorEnv[dict[str, np.ndarray], np.ndarray, np.ndarray
             if ended.any():
                 final: Info = {"final_obs": self._final_observations(ended), "_final_obs": ended.copy()}
                 final |= {"final_info": _masked(info, ended), "_final_info": ended.copy()}
-                info = _merged(_masked(info, ~ended), self._begin(np.flatnonzero(ended))) | final
+                info = _merged(_without(info, ended), self._begin(np.flatnonzero(ended))) | final
         else:
             if resting.any():
                 info = _merged(info, self._begin(np.flatnonzero(resting)))
@@ -226,7 +226,8 @@ class FederatedVectorEnv(VectorEnv[dict[str, np.ndarray], np.ndarray, np.ndarray
         self._ended[rows], self._begun = False, True
         if self.render_mode is not None:
             self._record_beginning(rows)
-        begun = np.isin(np.arange(self.num_envs), rows)
+        begun = np.zeros(self.num_envs, dtype=bool)
+        begun[rows] = True
         return _masked({"instance": self._instances.copy(), "accuracy": self.system.state.accuracy.copy()}, begun)
 
     def _record_beginning(self, rows: np.ndarray) -> None:
@@ -286,6 +287,18 @@ def _masked(info: Mapping[str, Any], rows: np.ndarray) -> Info:
                 masked[name][absent] = 0
         masked[f"_{name}"] = rows.copy()
     return masked
+
+
+def _without(info: Info, rows: np.ndarray) -> Info:
+    """An info of :func:`_masked`, changed in place: some rows no longer have its entries."""
+    if rows.all():
+        return {}
+    for name, value in info.items():
+        if isinstance(value, dict):
+            _without(value, rows)
+        else:
+            value[rows] = 0  # False, in the masks
+    return info
 
 
 def _merged(one: Info, other: Info) -> Info:

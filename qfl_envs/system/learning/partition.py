@@ -120,6 +120,28 @@ def _shuffled_within(group: np.ndarray, uniform: np.ndarray, num_groups: int) ->
         order[place[group[element]]] = element
         place[group[element]] += 1
     for number in range(num_groups):
-        members = order[end[number] - sizes[number] : end[number]].copy()
-        order[end[number] - sizes[number] : end[number]] = members[np.argsort(uniform[members])]
+        _sort_by(uniform, order[end[number] - sizes[number] : end[number]])
     return order
+
+
+@compiled
+def _sort_by(uniform: np.ndarray, members: np.ndarray) -> None:
+    """Put members in the order of their random numbers: each near its place at once, then among its few neighbours."""
+    count = len(members)
+    bucket = np.empty(count, dtype=np.int64)
+    start = np.zeros(count + 1, dtype=np.int64)
+    for position in range(count):
+        bucket[position] = min(int(uniform[members[position]] * count), count - 1)
+        start[bucket[position] + 1] += 1
+    for number in range(count):
+        start[number + 1] += start[number]
+    unsorted = members.copy()
+    for position in range(count):
+        members[start[bucket[position]]] = unsorted[position]
+        start[bucket[position]] += 1
+    for position in range(1, count):
+        member, free = members[position], position
+        while free > 0 and uniform[members[free - 1]] > uniform[member]:
+            members[free] = members[free - 1]
+            free -= 1
+        members[free] = member
