@@ -40,7 +40,9 @@ def hungarian(problem: AllocationProblem) -> Solution:
     cells = np.eye(problem.num_cells, dtype=bool)[problem.serving]
     users = (cells & problem.available[..., None]).sum(1)
     all_fit = np.take_along_axis(users <= problem.num_subchannels, problem.serving, axis=1)
-    best = _finish(problem, match(problem, rate_bps), np.zeros_like(problem.serving))
+    best = at_rest(problem)
+    if all_fit.any():
+        best = _finish(problem, match(problem, rate_bps), np.zeros_like(problem.serving))
     best_bps = np.where(all_fit, np.inf, -np.inf)
     for sacrificed in range(problem.num_subchannels) if not all_fit.all() else ():
         matched = match(problem, rate_bps, closed=sacrificed)
