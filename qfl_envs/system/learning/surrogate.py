@@ -19,7 +19,7 @@ import numpy as np
 
 from qfl_envs.errors import InvalidValueError
 from qfl_envs.scenario import Scenario
-from qfl_envs.system.compiled import compiled, ready
+from qfl_envs.system.compiled import compiled, ready, reordered
 from qfl_envs.system.learning.adaptation import CANDIDATES, Adaptation, is_kind
 from qfl_envs.system.learning.aggregation import Updates, weighted_mean_update
 from qfl_envs.system.learning.data import Dataset
@@ -250,21 +250,27 @@ class Surrogate:
         return weights.ravel().astype(np.float32)
 
 
-@compiled
+@reordered
 def _scores(weights: np.ndarray, point: np.ndarray, scores: np.ndarray) -> None:
-    """Log-probabilities (classes) before normalisation, the highest 0, from weights (F, classes) and a point (F)."""
-    scores[:] = 0.0
-    for feature in range(len(point)):
-        for label in range(NUM_CLASSES):
-            scores[label] += weights[feature, label] * point[feature]
-    highest = scores[0]
-    for label in range(1, NUM_CLASSES):
-        highest = max(highest, scores[label])
+    """Fill the last array (classes) with log-probabilities before normalisation, the highest 0, at a point (F).
+
+    Args:
+        weights: (P), class after class.
+        point: (F).
+        scores: (classes).
+    """
+    features, highest = len(point), np.float32(-np.inf)
+    for label in range(NUM_CLASSES):
+        score = np.float32(0.0)
+        for feature in range(features):
+            score += weights[label * features + feature] * point[feature]
+        scores[label] = score
+        highest = max(highest, score)
     for label in range(NUM_CLASSES):
         scores[label] -= highest
 
 
-@compiled
+@reordered
 def _class_quality(
     parameters: np.ndarray, points: np.ndarray, label_map: np.ndarray, sharpness: np.float32, best: float
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -283,19 +289,19 @@ def _class_quality(
     Returns:
         (E, W * classes) each.
     """
-    systems, (worlds, classes, number, features) = len(parameters), points.shape
+    systems, (worlds, classes, number, _) = len(parameters), points.shape
     likely, loss = np.zeros((systems, worlds * classes)), np.zeros((systems, worlds * classes))
     scores = np.empty(NUM_CLASSES, dtype=parameters.dtype)
     for e in range(systems):
-        weights = parameters[e].reshape(NUM_CLASSES, features).T.copy()
         for w in range(worlds):
             for c in range(classes):
                 own = label_map[e, w, c]
                 for m in range(number):
-                    _scores(weights, points[w, c, m], scores)
-                    total, sharp = 0.0, 0.0
+                    _scores(parameters[e], points[w, c, m], scores)
+                    total, sharp = np.float32(0.0), np.float32(0.0)
                     for label in range(NUM_CLASSES):
                         total += math.exp(scores[label])
+                    for label in range(NUM_CLASSES):
                         sharp += math.exp(sharpness * scores[label])
                     likely[e, w * classes + c] += math.exp(sharpness * scores[own]) / sharp
                     loss[e, w * classes + c] += math.log(total) - scores[own]
@@ -343,7 +349,7 @@ def _evaluate(
     _weigh(held, loss_of_class, device_loss)
 
 
-@compiled
+@reordered
 def _class_gradients(
     parameters: np.ndarray, points: np.ndarray, label_map: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -355,34 +361,29 @@ def _class_gradients(
     steepness = np.zeros(systems)
     gradient = np.zeros((systems, worlds * classes, NUM_CLASSES * features), dtype=np.float32)
     scores = np.empty(NUM_CLASSES, dtype=parameters.dtype)
-    # features first, so that the innermost loops run over neighbouring numbers
-    total_gradient = np.empty((features, NUM_CLASSES), dtype=np.float32)
-    squares = np.empty(NUM_CLASSES)
+    part = np.float32(1.0 / number)
     for e in range(systems):
-        squares[:] = 0.0
-        weights = parameters[e].reshape(NUM_CLASSES, features).T.copy()
+        squares = 0.0
         for w in range(worlds):
             for c in range(classes):
-                total_gradient[:] = 0.0
+                of_class = gradient[e, w * classes + c]
                 for m in range(number):
                     point = points[w, c, m]
-                    _scores(weights, point, scores)
-                    total = 0.0
+                    _scores(parameters[e], point, scores)
+                    total = np.float32(0.0)
                     for label in range(NUM_CLASSES):
                         scores[label] = math.exp(scores[label])
                         total += scores[label]
-                    share = np.float32(1.0 / (total * number))
+                    share = part / total
                     for label in range(NUM_CLASSES):
                         scores[label] *= -share
-                    scores[label_map[e, w, c]] += 1.0 / number
-                    for feature in range(features):
-                        for label in range(NUM_CLASSES):
-                            total_gradient[feature, label] += scores[label] * point[feature]
-                for feature in range(features):
+                    scores[label_map[e, w, c]] += part
                     for label in range(NUM_CLASSES):
-                        gradient[e, w * classes + c, label * features + feature] = total_gradient[feature, label]
-                        squares[label] += total_gradient[feature, label] ** 2
-        steepness[e] = math.sqrt(squares.sum() / (worlds * classes * gradient.shape[2]))
+                        for feature in range(features):
+                            of_class[label * features + feature] += scores[label] * point[feature]
+                for p in range(len(of_class)):
+                    squares += of_class[p] ** 2
+        steepness[e] = math.sqrt(squares / (worlds * classes * gradient.shape[2]))
     return gradient, steepness
 
 
