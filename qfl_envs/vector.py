@@ -293,7 +293,7 @@ def _without(info: Info, rows: np.ndarray) -> Info:
     """An info of :func:`_masked`, changed in place: some rows no longer have its entries."""
     if rows.all():
         return {}
-    for name, value in info.items():
+    for value in info.values():
         if isinstance(value, dict):
             _without(value, rows)
         else:
