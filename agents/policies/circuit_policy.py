@@ -13,7 +13,6 @@ from agents.policies.circuit_layer import circuit_layers
 from agents.policies.circuit_network import CircuitNetwork, CircuitSettings
 from agents.policies.execution import Execution
 from agents.policies.rate_groups import RateGroups, grouped_optimizer
-from qfl_envs.errors import InvalidValueError
 
 
 @dataclass(frozen=True)
@@ -47,16 +46,9 @@ class CircuitPolicy(BasePolicy):
         self.settings = CircuitSettings.taken_from(keywords)
 
     def run_on(self, execution: Execution) -> None:
-        """Let all circuits run elsewhere; the weights stay what they are.
-
-        Raises:
-            InvalidValueError: If the policy has no circuit.
-        """
-        layers = circuit_layers(self)
-        if not layers and execution != Execution():
-            raise InvalidValueError("backend", execution.backend, "none, since this policy has no circuit")
+        """Let all circuits run elsewhere; the weights stay what they are."""
         self.execution = execution
-        for layer in layers:
+        for layer in circuit_layers(self):
             layer.execution = execution
 
     def trained_network(self) -> nn.Module:

@@ -20,13 +20,13 @@ FACTOR, NAME = "rate_factor", "name"
 class RateGroups(Optimizer):
     """What lets the groups of an optimizer learn at ``lr`` times their ``rate_factor``; comes before its class."""
 
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """One step; ``lr`` of each group is afterwards what it was."""
         scheduled = [group["lr"] for group in self.param_groups]
         for group in self.param_groups:
             group["lr"] = group["lr"] * group[FACTOR]
         try:
-            return super().step(closure)  # type: ignore[arg-type]  # torch declares two forms of it
+            return super().step(closure)
         finally:
             for group, rate in zip(self.param_groups, scheduled, strict=True):
                 group["lr"] = rate
@@ -37,13 +37,13 @@ class RateGroups(Optimizer):
 
 
 @cache
-def with_groups(optimizer_class: type[Optimizer]) -> type[RateGroups]:
+def with_groups(optimizer_class: Any) -> type[RateGroups]:
     """The optimizer, e.g. Adam or RMSprop, with :class:`RateGroups`."""
     return type(f"Grouped{optimizer_class.__name__}", (RateGroups, optimizer_class), {})
 
 
 def grouped_optimizer(
-    optimizer_class: type[Optimizer],
+    optimizer_class: Any,
     parameters: Mapping[str, list[nn.Parameter]],
     rates: Mapping[str, float],
     start: float,
@@ -64,5 +64,4 @@ def grouped_optimizer(
         if of
     ]
     made: Any = with_groups(optimizer_class)
-    optimizer: RateGroups = made(groups, lr=start, **keywords)
-    return optimizer
+    return made(groups, lr=start, **keywords)

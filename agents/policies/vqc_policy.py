@@ -48,6 +48,9 @@ class _ActorCritic(CircuitPolicy):
     mlp_extractor: Any  # declared by both policies as networks of their own, used by their interface
     action_net: Any
     value_net: Any
+    net_arch: Any
+    features_dim: int
+    activation_fn: type[nn.Module]
 
     def __init__(
         self,
@@ -78,32 +81,32 @@ class _ActorCritic(CircuitPolicy):
             keywords.setdefault("features_extractor_class", CombinedExtractor if num_devices is None else FleetSummary)
         if num_devices is not None:
             keywords["features_extractor_kwargs"] = {"num_devices": num_devices}
-        super().__init__(observation_space, action_space, lr_schedule, **keywords)  # type: ignore[arg-type]
+        super().__init__(observation_space, action_space, lr_schedule, **keywords)
 
     @property
     def decides(self) -> bool:
         """Whether the network gives logits itself."""
-        discrete = isinstance(self.action_space, spaces.Discrete)
-        readout = self.settings.readout
+        space, readout = self.action_space, self.settings.readout
         if readout is None:
-            return discrete and int(self.action_space.n) > self.settings.num_qubits
-        if readout == "partition" and not discrete:
-            raise InvalidValueError("readout", readout, f"'local' for the actions {self.action_space}")
+            return isinstance(space, spaces.Discrete) and int(space.n) > self.settings.num_qubits
+        if readout == "partition" and not isinstance(space, spaces.Discrete):
+            raise InvalidValueError("readout", readout, f"'local' for the actions {space}")
         return readout == "partition"
 
     def _build_mlp_extractor(self) -> None:
-        features, settings = self.features_dim, self.settings  # type: ignore[attr-defined]
+        features, settings = self.features_dim, self.settings
         actor: Network
         if self.decides:
-            actor = settings.deciding_network(features, int(self.action_space.n))  # type: ignore[attr-defined]
+            assert isinstance(self.action_space, spaces.Discrete)
+            actor = settings.deciding_network(features, int(self.action_space.n))
         else:
             actor = settings.local_network(features, _num_outputs(self.action_space))
         if settings.critic == "circuit":
             critic: Any = settings.local_network(features, 1)
             width = critic.width
         else:
-            widths = self.net_arch["vf"] if isinstance(self.net_arch, dict) else self.net_arch  # type: ignore[attr-defined]
-            critic = nn.Sequential(*create_mlp(features, -1, widths, self.activation_fn))  # type: ignore[attr-defined]
+            widths = self.net_arch["vf"] if isinstance(self.net_arch, dict) else self.net_arch
+            critic = nn.Sequential(*create_mlp(features, -1, widths, self.activation_fn))
             width = widths[-1] if widths else features
         self.mlp_extractor = ActorAndCritic(actor, critic, width).to(self.device)
 

@@ -96,9 +96,9 @@ class _Adjoint(torch.autograd.Function):
     def forward(ctx: Any, plan: _Plan, rotations: Tensor, angles: Tensor) -> Tensor:
         half = rotations / 2
         parts = [half.cos(), half.sin(), angles.cos(), angles.sin()]
-        arrays = [part.contiguous().numpy() for part in parts]
+        cosines, sines, re, im = (part.contiguous().numpy() for part in parts)
         real, imaginary = (angles.new_empty((len(angles), len(plan.signs), kernels.LANES)) for _ in range(2))
-        kernels.run(*arrays, plan.signs, plan.gather, real.numpy(), imaginary.numpy())
+        kernels.run(cosines, sines, re, im, plan.signs, plan.gather, real.numpy(), imaginary.numpy())
         ctx.plan = plan
         ctx.save_for_backward(*parts, real, imaginary)
         return real.square() + imaginary.square()
@@ -110,8 +110,18 @@ class _Adjoint(torch.autograd.Function):
         plan: _Plan = ctx.plan
         *parts, real, imaginary = ctx.saved_tensors
         grad_rotations, grad_angles = torch.empty_like(parts[0]), torch.empty_like(parts[2])
-        arrays = [part.contiguous().numpy() for part in parts]
-        states = [part.numpy() for part in (real, imaginary, upstream.contiguous())]
-        results = [grad.numpy() for grad in (grad_rotations, grad_angles)]
-        kernels.differentiate(*arrays, plan.signs, plan.scatter, *states, *results)
+        cosines, sines, re, im = (part.contiguous().numpy() for part in parts)
+        kernels.differentiate(
+            cosines,
+            sines,
+            re,
+            im,
+            plan.signs,
+            plan.scatter,
+            real.numpy(),
+            imaginary.numpy(),
+            upstream.contiguous().numpy(),
+            grad_rotations.numpy(),
+            grad_angles.numpy(),
+        )
         return None, grad_rotations, grad_angles
