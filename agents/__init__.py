@@ -1,10 +1,18 @@
 """Quantum competitors and their controls, by name."""
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from agents.qaoa.angles import Angles
 from agents.qaoa.one_hot import OneHotQAOA
 from qfl_envs.competitor import Registry
 
-__all__ = ["Angles", "OneHotQAOA", "make", "names"]
+if TYPE_CHECKING:
+    from agents.policies.per_device import PerDeviceVQCPolicy
+    from agents.policies.vqc_policy import VQCPolicy
+    from agents.policies.vqc_q_policy import VQCQPolicy
+
+__all__ = ["Angles", "OneHotQAOA", "PerDeviceVQCPolicy", "VQCPolicy", "VQCQPolicy", "make", "names"]
 
 _registry = Registry(
     "agent",
@@ -20,3 +28,17 @@ _registry = Registry(
 )
 names = _registry.names
 make = _registry.make
+
+_LATER = {
+    "PerDeviceVQCPolicy": "agents.policies.per_device",
+    "VQCPolicy": "agents.policies.vqc_policy",
+    "VQCQPolicy": "agents.policies.vqc_q_policy",
+}
+"""What needs Stable-Baselines3, which takes seconds to load."""
+
+
+def __getattr__(name: str) -> Any:
+    """Load a policy when it is asked for."""
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_LATER[name]), name)

@@ -1,9 +1,9 @@
-"""Settings of deep reinforcement learning, read from ``drl.toml``."""
+"""Settings of deep reinforcement learning, read from ``drl.toml`` and from files like it."""
 
 from __future__ import annotations
 
 import tomllib
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,57 +21,81 @@ KEYS = {
     "policy_kwargs",
     "action_noise",
     "algorithm",
+    "trained_by",
+    "kind",
 }
 LIKE = "like"
 """Key of a table that begins with all of another algorithm's settings."""
 
 
-@lru_cache(maxsize=1)
-def _document() -> dict[str, Any]:
-    return tomllib.loads(Path(__file__).with_name("drl.toml").read_text())
+FILE = Path(__file__).with_name("drl.toml")
 
 
-def algorithms() -> list[str]:
-    """Algorithms that have settings."""
-    return list(_document())
+class Configurations:
+    """Settings in one or more files; an agent of a later file can be like one of an earlier."""
+
+    def __init__(self, *files: Path) -> None:
+        """Name the files, which are read when they are needed."""
+        self._files = files
+
+    def names(self) -> list[str]:
+        """Agents that have settings."""
+        return list(_document(self._files))
+
+    def configuration(self, agent: str, env_id: str, preset: str) -> dict[str, Any]:
+        """Settings of an agent in an environment and preset.
+
+        Args:
+            agent: E.g. ``"ppo"``.
+            env_id: E.g. ``"qfl/Scheduling-v0"``.
+            preset: Name of the scenario's preset.
+
+        Returns:
+            ``trained_by`` (the algorithm, e.g. ``"ppo"``), ``kind`` (``"classical"`` or ``"quantum"``), ``policy`` (a
+            name), ``policy_kwargs`` (of that policy: a table that names another one begins them anew), ``num_envs``
+            (rows played side by side), ``steps`` and ``quick_steps`` (budgets in environment steps), ``environment``
+            and ``reward_weights`` (arguments of the environment in training, e.g. another tier of its learner, and
+            weights of its reward there; the evaluation has the environment's own), ``environment_share`` (of the steps,
+            the first ones, that are played so; the rest without ``environment``), ``final_rate_share`` (the learning
+            rate falls linearly to this share), the keywords ``algorithm`` of SB3's class and, where actions are
+            explored by noise, ``action_noise`` (its standard deviation, of actions in [-1, 1]).
+
+        Raises:
+            UnknownNameError: Naming all agents.
+        """
+        levels = []
+        for table in self._tables(agent):
+            of_environment = table.get(env_id, {})
+            levels += [table, of_environment, of_environment.get(preset, {})]
+        settings: dict[str, Any] = {"kind": "classical", "environment": {}, "environment_share": 1.0}
+        for level in levels:
+            if "policy" in level and level["policy"] != settings.get("policy"):
+                settings["policy_kwargs"] = {}
+            for key in level.keys() & KEYS:
+                value = level[key]
+                settings[key] = {**settings.get(key, {}), **value} if isinstance(value, dict) else value
+        return settings
+
+    def general(self, agent: str, key: str, absent: Any = None) -> Any:
+        """What an agent has everywhere under a key, such as ``"trained_by"``.
+
+        Raises:
+            UnknownNameError: Naming all agents.
+        """
+        return next((table[key] for table in reversed(self._tables(agent)) if key in table), absent)
+
+    def _tables(self, agent: str) -> list[dict[str, Any]]:
+        """The agent's table, after those of the agents that it is like."""
+        document = _document(self._files)
+        reject_unknown([agent], document, "algorithm")
+        table = document[agent]
+        return [*(self._tables(table[LIKE]) if LIKE in table else []), table]
 
 
-def configuration(algorithm: str, env_id: str, preset: str) -> dict[str, Any]:
-    """Settings of an algorithm in an environment and preset.
-
-    Args:
-        algorithm: E.g. ``"ppo"``.
-        env_id: E.g. ``"qfl/Scheduling-v0"``.
-        preset: Name of the scenario's preset.
-
-    Returns:
-        ``policy`` (a name), ``policy_kwargs`` (of that policy: a table that names another one begins them anew),
-        ``num_envs`` (rows played side by side), ``steps`` and ``quick_steps`` (budgets in environment steps),
-        ``environment`` and ``reward_weights`` (arguments of the environment in training, e.g. another tier of its
-        learner, and weights of its reward there; the evaluation has the environment's own), ``environment_share`` (of
-        the steps, the first ones, that are played so; the rest without ``environment``), ``final_rate_share`` (the
-        learning rate falls linearly to this share), the keywords ``algorithm`` of SB3's class and, where actions are
-        explored by noise, ``action_noise`` (its standard deviation, of actions in [-1, 1]).
-
-    Raises:
-        UnknownNameError: Naming all algorithms.
-    """
-    reject_unknown([algorithm], _document(), "algorithm")
-    levels = []
-    for table in _tables(algorithm):
-        of_environment = table.get(env_id, {})
-        levels += [table, of_environment, of_environment.get(preset, {})]
-    settings: dict[str, Any] = {"environment": {}, "environment_share": 1.0}
-    for level in levels:
-        if "policy" in level and level["policy"] != settings.get("policy"):
-            settings["policy_kwargs"] = {}
-        for key in level.keys() & KEYS:
-            value = level[key]
-            settings[key] = {**settings.get(key, {}), **value} if isinstance(value, dict) else value
-    return settings
+@cache
+def _document(files: tuple[Path, ...]) -> dict[str, Any]:
+    return {name: table for file in files for name, table in tomllib.loads(file.read_text()).items()}
 
 
-def _tables(algorithm: str) -> list[dict[str, Any]]:
-    """The algorithm's table, after those of the algorithms that it is like."""
-    table = _document()[algorithm]
-    return [*(_tables(table[LIKE]) if LIKE in table else []), table]
+_classical = Configurations(FILE)
+algorithms, configuration = _classical.names, _classical.configuration

@@ -19,6 +19,7 @@ from sb3_contrib.common.maskable.policies import MaskableActorCriticPolicy
 from stable_baselines3.common.policies import ActorCriticPolicy, BasePolicy
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from baselines.counted_choices import CountedChoices
 from qfl_envs.errors import InvalidValueError
@@ -154,7 +155,7 @@ def _small_linear(inputs: int, outputs: int) -> nn.Linear:
     return layer
 
 
-class _PerDevice(BasePolicy):
+class PerDevice(BasePolicy):
     """What makes an actor-critic policy one with one shared network per device; comes before that policy's class."""
 
     mlp_extractor: Any  # declared by both policies as networks of their own, used by their interface
@@ -227,19 +228,41 @@ class _PerDevice(BasePolicy):
 
     def _build_mlp_extractor(self) -> None:
         assert isinstance(self.features_extractor, DeviceFeatures)
-        self.mlp_extractor = DeviceNetwork(self.num_devices, self.features_extractor.per_device, self.hidden)
+        self.mlp_extractor = self.make_network(self.features_extractor.per_device)
+
+    def make_network(self, features: int) -> nn.Module:
+        """The network that all devices share; another one makes another policy.
+
+        Args:
+            features: Numbers that are known of a device, F.
+
+        Returns:
+            A module with ``forward_actor`` and ``forward_critic``, which turn (batch, N * F) into ``latent_dim_pi``
+            numbers, device after device, and into ``latent_dim_vf``, and ``forward`` for both.
+        """
+        return DeviceNetwork(self.num_devices, features, self.hidden)
+
+    def make_optimizer(self, rate: float) -> Optimizer:
+        """What trains all parameters, at a learning rate at first."""
+        return self.optimizer_class(self.parameters(), lr=rate, **self.optimizer_kwargs)  # type: ignore[call-arg]
+
+    def device_outputs(self) -> int:
+        """Logits, or numbers, that the heads make of one device, counts of participants among them."""
+        return sum(choices_of_a_device(self.action_space, self.num_devices)) + len(self._counts())
+
+    def _counts(self) -> list[int]:
+        return sorted({min(count, self.num_devices) for count in self.participants})
 
     def _build(self, lr_schedule: Any) -> None:
-        sizes = _choices_of_a_device(self.action_space, self.num_devices)
+        sizes, counts = choices_of_a_device(self.action_space, self.num_devices), self._counts()
         super()._build(lr_schedule)  # type: ignore[misc]  # that of the actor-critic policy that comes after
-        counts = sorted({min(count, self.num_devices) for count in self.participants})
         width = self.mlp_extractor.latent_dim_pi // self.num_devices
         self.action_net = DeviceHeads(
             self.num_devices, width, sizes, self.idle_probability, self.later_options, len(counts)
         )
         if counts:
             self.action_dist = CountedChoices(self.num_devices, sizes, counts)
-        self.optimizer = self.optimizer_class(self.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs)  # type: ignore[call-arg]
+        self.optimizer = self.make_optimizer(lr_schedule(1))
 
     def _get_action_dist_from_latent(self, latent_pi: Tensor) -> Any:
         if isinstance(self.action_dist, CountedChoices):
@@ -247,15 +270,15 @@ class _PerDevice(BasePolicy):
         return super()._get_action_dist_from_latent(latent_pi)  # type: ignore[misc]  # as above
 
 
-class PerDevicePolicy(_PerDevice, ActorCriticPolicy):
+class PerDevicePolicy(PerDevice, ActorCriticPolicy):
     """SB3 policy with one shared network per device, for one or more choices, or numbers, per device."""
 
 
-class MaskablePerDevicePolicy(_PerDevice, MaskableActorCriticPolicy):
+class MaskablePerDevicePolicy(PerDevice, MaskableActorCriticPolicy):
     """The same network as a policy of sb3-contrib's MaskablePPO."""
 
 
-def _choices_of_a_device(action_space: spaces.Space[Any], num_devices: int) -> list[int]:
+def choices_of_a_device(action_space: spaces.Space[Any], num_devices: int) -> list[int]:
     """How many options each choice of a device has, where the action lists choice after choice, device by device.
 
     Numbers, which a Box has in place of choices, count as choices with one option.

@@ -1,10 +1,10 @@
-"""What is worth trying for the settings of deep reinforcement learning, read from ``search.toml``."""
+"""What is worth trying for the settings of deep reinforcement learning, read from ``search.toml`` and files like it."""
 
 from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,31 +18,49 @@ POLICIES = "policies"
 RANGE_KEYS = {"low", "high", "log"}
 
 
-@lru_cache(maxsize=1)
-def _document() -> dict[str, Any]:
-    return tomllib.loads(Path(__file__).with_name("search.toml").read_text())
+FILE = Path(__file__).with_name("search.toml")
 
 
-def search_space(algorithm: str, policy: str) -> Space:
-    """What to try for an algorithm with a kind of policy.
+class SearchSpaces:
+    """Search spaces in one or more files; an agent of a later file can be like one of an earlier."""
 
-    Args:
-        algorithm: E.g. ``"ppo"``.
-        policy: Kind of its policy in the settings, e.g. ``"per-device"``.
+    def __init__(self, *files: Path) -> None:
+        """Name the files, which are read when they are needed."""
+        self._files = files
 
-    Raises:
-        UnknownNameError: Naming all algorithms.
-        InvalidValueError: For a range without ends, or without anything in between.
-    """
-    reject_unknown([algorithm], _document(), "algorithm to tune")
-    space: Space = {}
-    for table in _tables(algorithm):
-        for key, value in table.items():
-            if key == POLICIES:
-                space |= _flat("policy_kwargs", value.get(policy, {}))
-            elif key != LIKE:
-                space |= _flat(key, value)
-    return space
+    def search_space(self, agent: str, policy: str) -> Space:
+        """What to try for an agent with a kind of policy.
+
+        Args:
+            agent: E.g. ``"ppo"``.
+            policy: Kind of its policy in the settings, e.g. ``"per-device"``.
+
+        Raises:
+            UnknownNameError: Naming all agents.
+            InvalidValueError: For a range without ends, or without anything in between.
+        """
+        space: Space = {}
+        for table in self._tables(agent):
+            for key, value in table.items():
+                if key == POLICIES:
+                    space |= _flat("policy_kwargs", value.get(policy, {}))
+                elif key != LIKE:
+                    space |= _flat(key, value)
+        return space
+
+    def _tables(self, agent: str) -> list[dict[str, Any]]:
+        document = _document(self._files)
+        reject_unknown([agent], document, "algorithm to tune")
+        table = document[agent]
+        return [*(self._tables(table[LIKE]) if LIKE in table else []), table]
+
+
+@cache
+def _document(files: tuple[Path, ...]) -> dict[str, Any]:
+    return {name: table for file in files for name, table in tomllib.loads(file.read_text()).items()}
+
+
+search_space = SearchSpaces(FILE).search_space
 
 
 def with_values(settings: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
@@ -59,11 +77,6 @@ def value_at(settings: Mapping[str, Any], key: str) -> Any:
     name, _, rest = key.partition(".")
     value = settings.get(name)
     return value_at(value, rest) if rest and isinstance(value, Mapping) else value
-
-
-def _tables(algorithm: str) -> list[dict[str, Any]]:
-    table = _document()[algorithm]
-    return [*(_tables(table[LIKE]) if LIKE in table else []), table]
 
 
 def _flat(key: str, value: Any) -> Space:

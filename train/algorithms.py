@@ -9,6 +9,7 @@ import gymnasium as gym
 from gymnasium import spaces
 
 from qfl_envs.envs.task import Task
+from train.settings import general
 
 MASKABLE = (spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary)
 """Kinds of actions that can have masks."""
@@ -30,16 +31,17 @@ def has_masks(task: Task) -> bool:
     return isinstance(task.action_space, MASKABLE) and type(task).action_masks is not Task.action_masks
 
 
-def supports(algorithm: str, env_id: str) -> bool:
-    """Whether the algorithm can act in the environment, as its actions and masks decide.
+def supports(agent: str, env_id: str) -> bool:
+    """Whether an agent can act in the environment, as the actions and masks of its algorithm decide.
 
     Args:
-        algorithm: One of :data:`ACTIONS`.
+        agent: One that has settings.
         env_id: A registered environment.
 
     Raises:
-        KeyError: For another algorithm.
+        UnknownNameError: For another agent.
     """
+    algorithm = general(agent, "trained_by")
     task = _task(env_id)
     return isinstance(task.action_space, ACTIONS[algorithm]) and (algorithm not in MASKED or has_masks(task))
 

@@ -104,6 +104,19 @@ def _parser() -> Parser:
     evaluate.add_argument("--env", metavar="ID", help="environment; that of the model if not given")
     evaluate.add_argument("--seeds", type=_positive, default=10, help="episodes, on seeds 0, 1, ...")
     evaluate.add_argument("--split", default="test", help="train, val or test instances")
+    evaluate.add_argument(
+        "--backend",
+        metavar="NAME",
+        help="where the circuits of a model run: batched, or a device of PennyLane, e.g. pennylane:lightning.qubit; "
+        "the fast simulator, batched, if not given",
+    )
+    evaluate.add_argument("--shots", type=_positive, help="shots of each circuit; exact values if not given")
+    evaluate.add_argument(
+        "--noise",
+        type=float,
+        metavar="P",
+        help="probability that a gate depolarises a qubit; on pennylane:default.mixed",
+    )
     _add_scenario(evaluate, "that of the model, or small, if not given", None)
     _add_json(evaluate)
 
@@ -217,7 +230,7 @@ def _parser() -> Parser:
     benchmark = add(
         "benchmark", "Measure speed and memory on this machine, as ratios taken in one run, or what allocators reach."
     )
-    subjects = ("circuits", "envs", "scaling", "memory", "mobile-env", "solvers", "qaoa", "allocation")
+    subjects = ("circuits", "envs", "scaling", "memory", "mobile-env", "solvers", "qaoa", "allocation", "policies")
     benchmark.add_argument("subject", choices=subjects, help="what is measured")
     _add_json(benchmark)
     return parser

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shlex
@@ -51,7 +52,7 @@ def competitors(options: Namespace) -> None:
         rows.append(
             {
                 "name": name,
-                "kind": of.kind,
+                "kind": known.kind_of_trained(name) if trained else of.kind,
                 "by_default": name in known.default_names(),
                 "environments": ", ".join(env_id for env_id in ENVIRONMENTS if known.supports(name, env_id)),
                 "summary": summary,
@@ -111,7 +112,7 @@ def tune(options: Namespace) -> None:
     folder = RunFolder(options.out / name, config)
     found = search_settings(search, folder, say=_say)
     print(as_toml(search, found), end="")
-    print(f"# written: {folder.path / BEST_FILE}; merge it into baselines/drl.toml")
+    print(f"# written: {folder.path / BEST_FILE}; merge it into the settings of {plan.agent}")
 
 
 def evaluate(options: Namespace) -> None:
@@ -132,10 +133,14 @@ def evaluate(options: Namespace) -> None:
             bar.update()
     if options.json:
         scores = [None if scale is None else float(scale.score(episode.episode_return)) for episode in episodes]
-        print(json.dumps([{**one.to_row(), "score": score} for one, score in zip(episodes, scores, strict=True)]))
+        cost = dataclasses.asdict(competitor.cost())
+        rows = [{**one.to_row(), "score": score, "cost": cost} for one, score in zip(episodes, scores, strict=True)]
+        print(json.dumps(rows))
     else:
         print(f"{env_id}, {options.seeds} episodes of split {options.split!r}")
         print(table.render(table.rows(episodes, scale), "simple"))
+        if competitor.cost().circuit_evaluations > 0:
+            print("\n" + _cost_of_circuits(competitor.cost()))
         print("\n" + meaning)
         print("\n" + table.LEGEND)
 
@@ -335,7 +340,7 @@ def qaoa_angles(options: Namespace) -> None:
 
 def benchmark(options: Namespace) -> None:
     """Measure."""
-    from train.benchmarks import allocation, circuits, environments, mobile_env, qaoa, scaling, solvers
+    from train.benchmarks import allocation, circuits, environments, mobile_env, policies, qaoa, scaling, solvers
 
     measures: dict[str, Callable[[], list[dict[str, Any]]]] = {
         "allocation": allocation.measure,
@@ -346,6 +351,7 @@ def benchmark(options: Namespace) -> None:
         "mobile-env": mobile_env.measure,
         "solvers": solvers.measure,
         "qaoa": qaoa.measure,
+        "policies": policies.measure,
     }
     _print_rows(measures[options.subject](), options.json)
 
@@ -354,17 +360,30 @@ def _player(options: Namespace) -> tuple[str, dict[str, Any], Any]:
     """Environment, its arguments, and the competitor that the options name."""
     from train import competitors as known
 
-    arguments = _arguments(options)
+    arguments, execution = _arguments(options), _execution(options)
     if options.model is None:
+        if execution is not None:
+            raise InvalidValueError("--backend", execution.backend, "none without --model")
         env_id, competitor = _known_env(options.env or "qfl/Scheduling-v0"), known.make(options.competitor)
         competitor.require(env_id)
         return env_id, {"scenario": options.preset or "small", **arguments}, competitor
     from train.trained import TrainedModel
 
-    trained = TrainedModel(options.model)
+    trained = TrainedModel(options.model, execution)
     env_id = _known_env(options.env or trained.plan.env_id)
     trained.require(env_id)
     return env_id, {"scenario": options.preset or trained.plan.preset, **trained.plan.arguments, **arguments}, trained
+
+
+def _execution(options: Namespace) -> Any:
+    """Where the circuits of a model run; None where the options do not say."""
+    given: dict[str, Any] = {name: getattr(options, name, None) for name in ("backend", "shots", "noise")}
+    given = {name: value for name, value in given.items() if value is not None}
+    if not given:
+        return None
+    from agents.policies.execution import Execution
+
+    return Execution(**given)
 
 
 def _make_env(env_id: str, split: str, environment: Mapping[str, Any], **keywords: Any) -> Any:
@@ -388,6 +407,14 @@ def _arguments(options: Namespace) -> dict[str, Any]:
     from baselines.servers import with_server
 
     return with_server(options.server, arguments)
+
+
+def _cost_of_circuits(cost: Any) -> str:
+    return (
+        f"circuits: {cost.circuit_evaluations:g} a decision, {cost.shots:g} shots, {1e3 * cost.quantum_s:.3g} ms on "
+        f"the modelled processor; {cost.quantum_parameters} parameters of {cost.parameters} are theirs, "
+        f"{cost.classical_pre_parameters} before and {cost.classical_post_parameters} behind them are classical"
+    )
 
 
 def _short(env_id: str) -> str:

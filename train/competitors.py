@@ -6,11 +6,11 @@ from pathlib import Path
 
 import agents
 import baselines
-from baselines.configurations import algorithms
-from qfl_envs.competitor import Competitor
+from qfl_envs.competitor import Competitor, Kind
 from qfl_envs.errors import InvalidValueError
 from qfl_envs.fields import reject_unknown
 from train import algorithms as trained_agents
+from train import settings
 
 DEFAULT_AGENTS = ("ppo",)
 """Trained competitors that take part where nobody is named: to train all of them takes hours."""
@@ -18,12 +18,12 @@ DEFAULT_AGENTS = ("ppo",)
 
 def names() -> list[str]:
     """All names, trained ones last."""
-    return [*baselines.names(), *agents.names(), *algorithms()]
+    return [*baselines.names(), *agents.names(), *settings.names()]
 
 
 def default_names() -> list[str]:
     """Those who compete where nobody is named: all that need no training and say so, and :data:`DEFAULT_AGENTS`."""
-    return [name for name in names() if (name in DEFAULT_AGENTS if name in algorithms() else make(name).by_default)]
+    return [name for name in names() if (name in DEFAULT_AGENTS if name in settings.names() else make(name).by_default)]
 
 
 def is_trained(name: str) -> bool:
@@ -33,7 +33,13 @@ def is_trained(name: str) -> bool:
         UnknownNameError: Naming all competitors.
     """
     reject_unknown([name], names(), "competitor")
-    return name in algorithms()
+    return name in settings.names()
+
+
+def kind_of_trained(name: str) -> Kind:
+    """Whether a trained competitor has circuits."""
+    kind: Kind = settings.general(name, "kind", "classical")
+    return kind
 
 
 def supports(name: str, env_id: str) -> bool:

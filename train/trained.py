@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 
+from agents.policies.circuit_layer import circuit_layers
+from agents.policies.circuit_policy import CircuitPolicy
+from agents.policies.execution import Execution
 from qfl_envs.competitor import Competitor, Cost
 from qfl_envs.errors import InvalidValueError
+from qfl_envs.system.devices import server_seconds
 from train.playing import chosen_actions, seed_choices
 from train.training import ALGORITHMS, MODE_FILE, MODEL_FILE, ModelFileError, count_parameters, read_plan
 
@@ -18,27 +23,37 @@ from train.training import ALGORITHMS, MODE_FILE, MODEL_FILE, ModelFileError, co
 class TrainedModel(Competitor):
     """A policy that SB3 trained, in the environment that it was trained in."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, execution: Execution | None = None) -> None:
         """Load the model.
 
         Args:
             folder: Where ``qfl train`` left it.
+            execution: Where its circuits run; None for the fast simulator, without shots.
 
         Raises:
             ModelFileError: If there is no such model.
+            InvalidValueError: For an execution of a model without circuits.
         """
         super().__init__()
         self.plan = read_plan(folder)
         self.name = self.plan.agent
+        self.kind = self.plan.settings["kind"]
         self.environments = (self.plan.env_id,)  # type: ignore[misc]  # a class variable of all others
         try:
             # who plays needs no memory of past rounds, which would be as large as in training
-            self.model = ALGORITHMS[self.name].load(
+            self.model = ALGORITHMS[self.plan.settings["trained_by"]].load(
                 folder / MODEL_FILE, device="cpu", custom_objects={"buffer_size": 1}
             )
             self.deterministic = bool(json.loads((folder / MODE_FILE).read_text())["deterministic"])
         except (ValueError, KeyError, OSError, AttributeError) as error:
             raise ModelFileError(f"{folder / MODEL_FILE} is no model of {self.name!r} ({error})") from error
+        policy = self.model.policy
+        self._circuits = policy if isinstance(policy, CircuitPolicy) and circuit_layers(policy) else None
+        self._quantum_s = 0.0
+        if self._circuits is not None:
+            self._circuits.run_on(execution or Execution())
+        elif execution is not None:
+            raise InvalidValueError("backend", execution.backend, f"none for {self.name!r}, which has no circuit")
 
     def reset(self, env: gym.Env[Any, Any], seed: int) -> None:
         """Check that the model was trained on such spaces; seed its choices.
@@ -56,11 +71,45 @@ class TrainedModel(Competitor):
                     f"{space} space of the environment", str(given), f"{trained}, on which the model was trained"
                 )
         seed_choices(self.model, seed)
+        if self._circuits is not None:
+            self._circuits.execution.seed(seed)
 
     def choose(self, observation: dict[str, np.ndarray]) -> Any:
         """The most likely action or a sampled one, whichever was better on the val split."""
         return chosen_actions(self.model, observation, self.deterministic, lambda: self.env.action_masks())
 
+    def act(self, observation: dict[str, np.ndarray]) -> Any:
+        """The action for an observation; keeps account of circuits, too."""
+        before = self._circuits_run()
+        action = super().act(observation)
+        if self._circuits is not None:
+            shots = (self._circuits_run() - before) * self._shots()
+            self._quantum_s += server_seconds(self.env.scenario.fleet, shots)
+        return action
+
     def cost(self) -> Cost:
-        """With the number of the policy's parameters."""
-        return Cost(parameters=count_parameters(self.model), decision_s=super().cost().decision_s)
+        """With the number of the policy's parameters, of all networks; those of circuits and beside them apart.
+
+        Where a simulator gives exact values, as many shots are counted as the scenario's processors take for a circuit.
+        """
+        cost = Cost(parameters=count_parameters(self.model), decision_s=super().cost().decision_s)
+        if self._circuits is None:
+            return cost
+        decisions, parts = max(self._decisions, 1), self._circuits.parts()
+        circuits = self._circuits_run() / decisions
+        return replace(
+            cost,
+            circuit_evaluations=circuits,
+            shots=circuits * self._shots() if self._decisions else 0.0,
+            quantum_parameters=parts.quantum,
+            quantum_s=self._quantum_s / decisions,
+            classical_pre_parameters=parts.pre,
+            classical_post_parameters=parts.post,
+        )
+
+    def _circuits_run(self) -> int:
+        return 0 if self._circuits is None else self._circuits.execution.circuits
+
+    def _shots(self) -> int:
+        assert self._circuits is not None
+        return self._circuits.execution.shots or int(self.env.scenario.quantum.shots)

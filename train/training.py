@@ -21,7 +21,9 @@ from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.utils import LinearSchedule
 from stable_baselines3.common.vec_env import VecMonitor
 
-from baselines.configurations import configuration
+from agents.policies.per_device import MaskablePerDeviceVQCPolicy, PerDeviceVQCPolicy
+from agents.policies.vqc_policy import MaskableVQCPolicy, VQCPolicy
+from agents.policies.vqc_q_policy import VQCQPolicy
 from baselines.per_device import MaskablePerDevicePolicy, PerDevicePolicy
 from qfl_envs.errors import InvalidValueError, QflError
 from qfl_envs.fields import reject_unknown
@@ -29,6 +31,7 @@ from qfl_envs.vector import FederatedVectorEnv
 from train.algorithms import supports
 from train.runs import write_atomically
 from train.sb3 import SB3VecEnv
+from train.settings import configuration, names
 from train.validation import choose_mode
 
 ALGORITHMS: dict[str, type[BaseAlgorithm]] = {
@@ -39,8 +42,23 @@ ALGORITHMS: dict[str, type[BaseAlgorithm]] = {
     "td3": TD3,
     "dqn": DQN,
 }
-POLICIES: dict[str, Any] = {"per-device": PerDevicePolicy, "mlp": "MultiInputPolicy"}
-MASKABLE_POLICIES: dict[str, Any] = {"per-device": MaskablePerDevicePolicy, "mlp": "MultiInputPolicy"}
+POLICIES: dict[str, Any] = {
+    "per-device": PerDevicePolicy,
+    "mlp": "MultiInputPolicy",
+    "vqc": VQCPolicy,
+    "vqc-per-device": PerDeviceVQCPolicy,
+}
+MASKABLE_POLICIES: dict[str, Any] = {
+    "per-device": MaskablePerDevicePolicy,
+    "mlp": "MultiInputPolicy",
+    "vqc": MaskableVQCPolicy,
+    "vqc-per-device": MaskablePerDeviceVQCPolicy,
+}
+Q_POLICIES: dict[str, Any] = {"mlp": "MultiInputPolicy", "vqc": VQCQPolicy}
+PER_DEVICE = ("per-device", "vqc-per-device")
+"""Policies that choose for every device by itself."""
+OF_A_FLEET = (*PER_DEVICE, "vqc")
+"""Policies that must know how many devices there are."""
 PLAN_FILE, MODE_FILE, MODEL_FILE = "plan.json", "mode.json", "model.zip"
 Progress = Callable[[int], None]
 
@@ -54,13 +72,13 @@ class TrainingPlan:
     """What is trained, on what, how long.
 
     Attributes:
-        agent: Name of the algorithm.
+        agent: Name of the agent.
         env_id: Environment.
         preset: Preset of the scenario.
         steps: Environment steps.
         seed: Seed of the network, of the exploration and of the instances.
         arguments: Further arguments of the environment.
-        settings: See :func:`baselines.configurations.configuration`.
+        settings: See :class:`baselines.configurations.Configurations`.
         parameters: Trainable numbers of all networks, known when the training is done.
     """
 
@@ -104,9 +122,9 @@ def plan_training(
         UnknownNameError: For an agent without settings.
         InvalidValueError: For an agent that cannot act in the environment.
     """
-    reject_unknown([agent], ALGORITHMS, "trained agent")
+    reject_unknown([agent], names(), "trained agent")
     if not supports(agent, env_id):
-        able = [name for name in ALGORITHMS if supports(name, env_id)]
+        able = [name for name in names() if supports(name, env_id)]
         raise InvalidValueError(f"agent for the actions of {env_id}", agent, able)
     settings = configuration(agent, env_id, preset)
     if steps is None:
@@ -188,13 +206,13 @@ def count_parameters(model: BaseAlgorithm) -> int:
 
 def _make_model(plan: TrainingPlan, env: VecMonitor, vector_env: FederatedVectorEnv, folder: Path) -> BaseAlgorithm:
     """The untrained model, with the settings of the plan in the form that SB3 takes."""
-    settings, algorithm = plan.settings, ALGORITHMS[plan.agent]
-    policies = MASKABLE_POLICIES if algorithm is MaskablePPO else POLICIES
+    settings, algorithm = plan.settings, ALGORITHMS[plan.settings["trained_by"]]
+    policies = MASKABLE_POLICIES if algorithm is MaskablePPO else Q_POLICIES if algorithm is DQN else POLICIES
     policy_kwargs = dict(settings["policy_kwargs"])
-    if settings["policy"] == "per-device":
+    if settings["policy"] in OF_A_FLEET:
         policy_kwargs["num_devices"] = vector_env.task.num_shown
-        if not vector_env.task.allow_idle:
-            policy_kwargs["idle_probability"] = None
+    if settings["policy"] in PER_DEVICE and not vector_env.task.allow_idle:
+        policy_kwargs["idle_probability"] = None
     keywords = dict(settings["algorithm"])
     rate = keywords["learning_rate"]
     keywords["learning_rate"] = LinearSchedule(rate, rate * settings["final_rate_share"], 1.0)

@@ -15,9 +15,10 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from baselines.search_space import Space, search_space, value_at, with_values
+from baselines.search_space import Space, value_at, with_values
 from qfl_envs.errors import InvalidValueError
 from train.runs import RunFolder, write_atomically
+from train.settings import search_space
 from train.training import MODE_FILE, TrainingPlan, train
 
 JOURNAL_FILE, BEST_FILE = "journal.log", "best.toml"
@@ -122,13 +123,13 @@ def tune(
 
 
 def write_best(search: Search, study: optuna.Study, path: Path) -> None:
-    """Write the best settings so far, once there are any, as a table for ``baselines/drl.toml``."""
+    """Write the best settings so far, once there are any, as a table of settings."""
     if study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
         write_atomically(path, as_toml(search, _found(study)))
 
 
 def as_toml(search: Search, found: Found) -> str:
-    """The best settings as a table for ``baselines/drl.toml``, with what they reached as a comment."""
+    """The best settings as a table of settings, with what they reached as a comment."""
     plan, shipped = search.plan, found.shipped_return
     nested = with_values({}, found.values)
     lines = [f"{key} = {_toml(value)}" for key, value in nested.items()]

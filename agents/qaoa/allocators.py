@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any, ClassVar
@@ -18,6 +17,7 @@ from agents.qaoa.tuning import OnlineAngles
 from baselines.allocation.problem import Allocation, AllocationProblem
 from qfl_envs.competitor import Cost, Kind, Rule
 from qfl_envs.system.decision import Decision
+from qfl_envs.system.devices import server_seconds
 from qfl_envs.view import NetworkView
 
 
@@ -48,9 +48,7 @@ class Allocator(Rule):
         circuits, shots = self._circuits, self._shots
         allocation = self.allocate(problem)
         if self._circuits > circuits:
-            fleet = view.scenario.fleet
-            shot_s = math.sqrt(fleet.shot_s[0] * fleet.shot_s[1])
-            self._quantum_s += fleet.queue_s + (self._shots - shots) * shot_s
+            self._quantum_s += server_seconds(view.scenario.fleet, self._shots - shots)
         return allocation.decision(view.scenario.radio)
 
     @abstractmethod

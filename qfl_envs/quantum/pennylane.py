@@ -16,6 +16,7 @@ from qfl_envs.quantum.circuits import Circuit
 from qfl_envs.quantum.shots import Shots
 
 GRADIENTS = ("backprop", "adjoint", "parameter_shift")
+MEASURED = ("z", "probabilities")
 
 
 def expectations(
@@ -51,42 +52,94 @@ def expectations(
     Raises:
         InvalidValueError: For a shape or a gradient that does not fit.
     """
+    return run("z", circuit, rotations, phases, scales, inputs, device=device, gradient=gradient, shots=shots)
+
+
+def run(
+    measured: str,
+    circuit: Circuit,
+    rotations: Tensor,
+    phases: Tensor,
+    scales: Tensor,
+    inputs: Tensor,
+    *,
+    device: str = "default.qubit",
+    gradient: str = "backprop",
+    shots: Shots | None = None,
+    noise: float = 0.0,
+) -> Tensor:
+    """Pauli-Z expectations, or probabilities of all basis states.
+
+    Args:
+        measured: ``"z"`` or ``"probabilities"``.
+        circuit: As in :func:`expectations`, like all up to ``shots``.
+        rotations: Likewise.
+        phases: Likewise.
+        scales: Likewise.
+        inputs: Likewise.
+        device: Likewise.
+        gradient: Likewise.
+        shots: Likewise.
+        noise: Probability of the depolarising channel that follows every gate on each of its qubits; above 0 only on
+            devices with density matrices, such as ``"default.mixed"``.
+
+    Returns:
+        (C, S, num_qubits), or (C, S, 2**num_qubits).
+
+    Raises:
+        InvalidValueError: As in :func:`expectations`, and for something else to measure.
+    """
     if gradient not in GRADIENTS:
         raise InvalidValueError("gradient", gradient, GRADIENTS)
+    if measured not in MEASURED:
+        raise InvalidValueError("measured", measured, MEASURED)
     check_shapes(circuit, rotations, phases, scales, inputs)
     if shots is not None:
         parts = [tensor.split(1) for tensor in (rotations, phases, scales, inputs)]
         seeds = [int(shots.generators[owner].integers(2**31)) for owner in shots.owners]
-        nodes = [_make_qnode(circuit, device, gradient, shots.count, seed) for seed in seeds]
+        nodes = [_make_qnode(circuit, device, gradient, measured, noise, shots.count, seed) for seed in seeds]
         return torch.cat([_run(node, gradient, *part) for node, *part in zip(nodes, *parts, strict=True)])
-    return _run(qnode(circuit, device, gradient), gradient, rotations, phases, scales, inputs)
+    return _run(qnode(circuit, device, gradient, measured, noise), gradient, rotations, phases, scales, inputs)
 
 
 def _run(node: Any, gradient: str, rotations: Tensor, phases: Tensor, scales: Tensor, inputs: Tensor) -> Tensor:
     """All clients and samples on one QNode."""
-    clients, samples, qubits = inputs.shape
+    clients, samples, _ = inputs.shape
     if gradient == "backprop":
         angles = (tensor.repeat_interleave(samples, dim=0) for tensor in (rotations, phases, scales))
-        results = torch.stack(node(*angles, inputs.flatten(0, 1)), dim=-1)
+        results = _joined(node(*angles, inputs.flatten(0, 1)))
     else:
         results = torch.stack(
             [
-                torch.stack(node(rotations[client], phases[client], scales[client], inputs[client, sample]))
+                _joined(node(rotations[client], phases[client], scales[client], inputs[client, sample]))
                 for client in range(clients)
                 for sample in range(samples)
             ]
         )
-    return results.view(clients, samples, qubits).to(inputs)
+    return results.view(clients, samples, -1).to(inputs)
+
+
+def _joined(measured: Any) -> Tensor:
+    """Expectations, which PennyLane lists, along the last axis; probabilities are so already."""
+    return measured if isinstance(measured, Tensor) else torch.stack(tuple(measured), dim=-1)
 
 
 @lru_cache(maxsize=32)
-def qnode(circuit: Circuit, device: str, gradient: str) -> Any:
+def qnode(circuit: Circuit, device: str, gradient: str, measured: str = "z", noise: float = 0.0) -> Any:
     """The circuit as an exact QNode of ``rotations, phases, scales, inputs``, each with an optional leading axis."""
-    return _make_qnode(circuit, device, gradient)
+    return _make_qnode(circuit, device, gradient, measured, noise)
 
 
-def _make_qnode(circuit: Circuit, device: str, gradient: str, shots: int | None = None, seed: int | None = None) -> Any:
-    def run(rotations: Tensor, phases: Tensor, scales: Tensor, inputs: Tensor) -> list[Any]:
+def _make_qnode(
+    circuit: Circuit,
+    device: str,
+    gradient: str,
+    measured: str,
+    noise: float,
+    shots: int | None = None,
+    seed: int | None = None,
+) -> Any:
+    def run(rotations: Tensor, phases: Tensor, scales: Tensor, inputs: Tensor) -> Any:
         for gate in circuit.gates():
             wire = gate.wires[0]
             if gate.name == "ry":
@@ -98,6 +151,11 @@ def _make_qnode(circuit: Circuit, device: str, gradient: str, shots: int | None 
                 qml.RZ(angle, wires=wire)
             else:
                 {"cz": qml.CZ, "cnot": qml.CNOT}[gate.name](wires=gate.wires)
+            if noise > 0:
+                for each in gate.wires:
+                    qml.DepolarizingChannel(noise, wires=each)
+        if measured == "probabilities":
+            return qml.probs(wires=range(circuit.num_qubits))
         return [qml.expval(qml.PauliZ(wire)) for wire in range(circuit.num_qubits)]
 
     node = qml.QNode(

@@ -18,6 +18,11 @@ from qfl_envs.system.compiled import compiled, elementwise, ready
 from qfl_envs.system.state import SystemState
 
 
+def server_seconds(fleet: Fleet, shots: int) -> float:
+    """Time on a quantum processor of the server that is an average one of the fleet: the wait for it, and all shots."""
+    return fleet.queue_s + shots * math.sqrt(fleet.shot_s[0] * fleet.shot_s[1])
+
+
 def draw_per_device(bounds: tuple[float, float], uniform: np.ndarray, spread: float = 1.0) -> np.ndarray:
     """One value per device, uniform in the logarithm between the bounds, or in a share of that interval's middle."""
     low, high = bounds

@@ -1,0 +1,1 @@
+"""Variational circuits as policies of Stable-Baselines3, and their classical controls."""

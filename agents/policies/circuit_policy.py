@@ -1,0 +1,93 @@
+"""What all policies with circuits have in common: settings, learning rates by group, parts, and where circuits run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from stable_baselines3.common.policies import BasePolicy
+from torch import nn
+
+from agents.policies.circuit_layer import circuit_layers
+from agents.policies.circuit_network import CircuitNetwork, CircuitSettings
+from agents.policies.execution import Execution
+from agents.policies.rate_groups import RateGroups, grouped_optimizer
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Trainable numbers of a policy's circuits and of the layers next to them.
+
+    Attributes:
+        quantum: Angles and input scales.
+        pre: Of the linear layers before the circuits.
+        post: Of output scales and of the layers behind them.
+    """
+
+    quantum: int
+    pre: int
+    post: int
+
+
+class CircuitPolicy(BasePolicy):
+    """Base of policies with circuits; comes before the class of SB3 that makes it a policy.
+
+    Attributes:
+        settings: The circuit.
+        execution: Where all circuits run.
+    """
+
+    settings: CircuitSettings
+    execution: Execution
+
+    def take_settings(self, keywords: dict[str, Any]) -> None:
+        """Take the settings out of a policy's keywords."""
+        self.settings = CircuitSettings.taken_from(keywords)
+
+    def run_on(self, execution: Execution) -> None:
+        """Let all circuits run elsewhere; the weights stay what they are."""
+        self.execution = execution
+        for layer in circuit_layers(self):
+            layer.execution = execution
+
+    def trained_network(self) -> nn.Module:
+        """What is trained: the policy itself, where nothing in it is a copy."""
+        return self
+
+    def last_layers(self) -> list[nn.Module]:
+        """The layers behind circuits."""
+        raise NotImplementedError
+
+    def parts(self) -> Parts:
+        """How many parameters circuits and the layers beside them have."""
+        network = self.trained_network()
+        networks = _networks(network)
+        return Parts(
+            quantum=_count(parameter for layer in circuit_layers(network) for parameter in layer.parameters()),
+            pre=_count(parameter for one in networks for parameter in one.pre.parameters()),
+            post=len(networks) + _count(p for module in self.last_layers() for p in module.parameters()),
+        )
+
+    def make_grouped_optimizer(self, rate: float) -> RateGroups:
+        """What trains circuits, outputs and the rest at rates of their own."""
+        network = self.trained_network()
+        angles = [parameter for layer in circuit_layers(network) for parameter in layer.parameters()]
+        output = [one.raw_scale for one in _networks(network)]
+        output += [parameter for module in self.last_layers() for parameter in module.parameters()]
+        special = set(map(id, (*angles, *output)))
+        rest = [parameter for parameter in network.parameters() if id(parameter) not in special]
+        groups = {"angles": angles, "output": output, "classical": rest}
+        return grouped_optimizer(self.optimizer_class, groups, self.settings.rates, rate, **self.optimizer_kwargs)
+
+    def _get_constructor_parameters(self) -> dict[str, Any]:
+        """What a saved policy is rebuilt from."""
+        return {**super()._get_constructor_parameters(), **asdict(self.settings)}
+
+
+def _networks(module: nn.Module) -> list[CircuitNetwork]:
+    return [part for part in module.modules() if isinstance(part, CircuitNetwork)]
+
+
+def _count(parameters: Iterable[nn.Parameter]) -> int:
+    return sum(parameter.numel() for parameter in parameters)
