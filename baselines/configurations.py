@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from qfl_envs.fields import reject_unknown
+from qfl_envs.presets import PRESETS
 
 KEYS = {
     "policy",
@@ -57,12 +59,8 @@ def configuration(algorithm: str, env_id: str, preset: str) -> dict[str, Any]:
         UnknownNameError: Naming all algorithms.
     """
     reject_unknown([algorithm], _document(), "algorithm")
-    levels = []
-    for table in _tables(algorithm):
-        of_environment = table.get(env_id, {})
-        levels += [table, of_environment, of_environment.get(preset, {})]
     settings: dict[str, Any] = {"environment": {}, "environment_share": 1.0}
-    for level in levels:
+    for level in levels(_document(), algorithm, env_id, preset):
         if "policy" in level and level["policy"] != settings.get("policy"):
             settings["policy_kwargs"] = {}
         for key in level.keys() & KEYS:
@@ -71,7 +69,21 @@ def configuration(algorithm: str, env_id: str, preset: str) -> dict[str, Any]:
     return settings
 
 
-def _tables(algorithm: str) -> list[dict[str, Any]]:
-    """The algorithm's table, after those of the algorithms that it is like."""
-    table = _document()[algorithm]
-    return [*(_tables(table[LIKE]) if LIKE in table else []), table]
+def levels(document: Mapping[str, Any], name: str, env_id: str, preset: str) -> list[dict[str, Any]]:
+    """Tables of settings, each of which changes those before it, without the tables inside that are levels themselves.
+
+    Args:
+        document: A table for each name, in it a table for each environment, in it a table for each preset.
+        name: Whose settings.
+        env_id: Environment.
+        preset: Name of the scenario's preset.
+    """
+    table = document[name]
+    found = levels(document, table[LIKE], env_id, preset) if LIKE in table else []
+    of_environment = table.get(env_id, {})
+    own = (table, of_environment, of_environment.get(preset, {}))
+    return [*found, *({key: value for key, value in level.items() if not _is_level(key)} for level in own)]
+
+
+def _is_level(key: str) -> bool:
+    return key == LIKE or key in PRESETS or "/" in key

@@ -31,6 +31,9 @@ class Cost:
         quantum_parameters: Those of the parameters that are angles of circuits.
         quantum_s: Seconds per decision that a quantum processor would take, as the scenario models it: the wait for it
             and the time of all shots. Simulators take ``decision_s`` instead.
+        classical_pre_parameters: Those of the parameters that belong to classical layers before circuits, or to
+            networks without circuits.
+        classical_post_parameters: Those of classical layers after circuits.
     """
 
     parameters: int = 0
@@ -39,6 +42,8 @@ class Cost:
     decision_s: float = 0.0
     quantum_parameters: int = 0
     quantum_s: float = 0.0
+    classical_pre_parameters: int = 0
+    classical_post_parameters: int = 0
 
 
 class UnsupportedEnvironmentError(QflError, ValueError):

@@ -51,7 +51,7 @@ def competitors(options: Namespace) -> None:
         rows.append(
             {
                 "name": name,
-                "kind": of.kind,
+                "kind": known.kind(name),
                 "by_default": name in known.default_names(),
                 "environments": ", ".join(env_id for env_id in ENVIRONMENTS if known.supports(name, env_id)),
                 "summary": summary,
@@ -359,9 +359,7 @@ def _player(options: Namespace) -> tuple[str, dict[str, Any], Any]:
         env_id, competitor = _known_env(options.env or "qfl/Scheduling-v0"), known.make(options.competitor)
         competitor.require(env_id)
         return env_id, {"scenario": options.preset or "small", **arguments}, competitor
-    from train.trained import TrainedModel
-
-    trained = TrainedModel(options.model)
+    trained = known.load(options.model)
     env_id = _known_env(options.env or trained.plan.env_id)
     trained.require(env_id)
     return env_id, {"scenario": options.preset or trained.plan.preset, **trained.plan.arguments, **arguments}, trained

@@ -21,10 +21,12 @@ from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.utils import LinearSchedule
 from stable_baselines3.common.vec_env import VecMonitor
 
+from agents.multi_agent import configurations as teams
 from baselines.configurations import configuration
 from baselines.per_device import MaskablePerDevicePolicy, PerDevicePolicy
 from qfl_envs.errors import InvalidValueError, QflError
 from qfl_envs.fields import reject_unknown
+from qfl_envs.registration import MULTI_AGENT_ENVIRONMENTS
 from qfl_envs.vector import FederatedVectorEnv
 from train.algorithms import supports
 from train.runs import write_atomically
@@ -60,7 +62,8 @@ class TrainingPlan:
         steps: Environment steps.
         seed: Seed of the network, of the exploration and of the instances.
         arguments: Further arguments of the environment.
-        settings: See :func:`baselines.configurations.configuration`.
+        settings: See :func:`baselines.configurations.configuration`, or for a team of devices
+            :func:`agents.multi_agent.configurations.configuration`.
         parameters: Trainable numbers of all networks, known when the training is done.
     """
 
@@ -104,14 +107,18 @@ def plan_training(
         UnknownNameError: For an agent without settings.
         InvalidValueError: For an agent that cannot act in the environment.
     """
-    reject_unknown([agent], ALGORITHMS, "trained agent")
-    if not supports(agent, env_id):
-        able = [name for name in ALGORITHMS if supports(name, env_id)]
+    reject_unknown([agent], [*ALGORITHMS, *teams.names()], "trained agent")
+    if not _is_able(agent, env_id):
+        able = [name for name in (*ALGORITHMS, *teams.names()) if _is_able(name, env_id)]
         raise InvalidValueError(f"agent for the actions of {env_id}", agent, able)
-    settings = configuration(agent, env_id, preset)
+    settings = (teams.configuration if agent in teams.names() else configuration)(agent, env_id, preset)
     if steps is None:
         steps = settings["quick_steps" if quick else "steps"]
     return TrainingPlan(agent, env_id, preset, steps, seed, dict(arguments), settings)
+
+
+def _is_able(agent: str, env_id: str) -> bool:
+    return env_id in MULTI_AGENT_ENVIRONMENTS if agent in teams.names() else supports(agent, env_id)
 
 
 def read_plan(folder: Path) -> TrainingPlan:
@@ -137,6 +144,10 @@ def train(plan: TrainingPlan, folder: Path, progress: Progress | None = None) ->
     Returns:
         The model's file; it appears only when training is complete.
     """
+    if plan.agent in teams.names():
+        from train.multi_agent import train as train_team
+
+        return train_team(plan, folder, progress)
     torch.set_num_threads(1)
     for unfinished in folder.glob("tensorboard_*"):
         shutil.rmtree(unfinished)

@@ -116,7 +116,7 @@ class EntangledActor(Actor):
         num_options: int,
         own_weights: bool = False,
         num_names: int = 0,
-        first_bias: float = 0.0,
+        first_logits: Tensor | None = None,
     ) -> None:
         """Make the policy.
 
@@ -128,7 +128,7 @@ class EntangledActor(Actor):
             num_options: Options O of a device.
             own_weights: Whether each device has weights of its own, in place of one set for all.
             num_names: See :class:`Actor`.
-            first_bias: Logit of option 0 at the start.
+            first_logits: (O) logits at the start, before what the bits add; None for all options alike.
         """
         super().__init__(clusters, num_names)
         copies = clusters.num_devices if own_weights else None
@@ -136,8 +136,7 @@ class EntangledActor(Actor):
         self.shared = shared
         self.local = LocalCircuit(circuit, entangled, num_features + num_names, copies)
         self.head = DeviceLinear(circuit.num_qubits, num_options, copies)
-        with torch.no_grad():
-            self.head.bias[..., 0] = first_bias
+        _begin_with(self.head, first_logits)
         self.register_buffer("signs", torch.tensor(z_signs(circuit.num_qubits), dtype=torch.float32), persistent=False)
         present = clusters.split(torch.ones(clusters.num_devices), -1, 0.0)
         self.register_buffer("present", present.bool(), persistent=False)
@@ -230,7 +229,7 @@ class ClassicalActor(Actor):
         num_options: int,
         own_weights: bool = False,
         num_names: int = 0,
-        first_bias: float = 0.0,
+        first_logits: Tensor | None = None,
     ) -> None:
         """Make the policy; the other arguments are those of :class:`EntangledActor`.
 
@@ -241,7 +240,7 @@ class ClassicalActor(Actor):
             num_options: O.
             own_weights: One network for each device.
             num_names: See :class:`Actor`.
-            first_bias: Logit of option 0 at the start.
+            first_logits: See :class:`EntangledActor`.
         """
         super().__init__(Clusters(num_devices, 1), num_names)
         self.network = tanh_network(
@@ -249,8 +248,7 @@ class ClassicalActor(Actor):
         )
         last = self.network[-1]
         assert isinstance(last, DeviceLinear)
-        with torch.no_grad():
-            last.bias[..., 0] = first_bias
+        _begin_with(last, first_logits)
 
     def _logarithms(self, observations: Tensor, masks: Tensor) -> Tensor:
         logits: Tensor = self.network(with_names(observations, self.names))
@@ -304,6 +302,12 @@ def tanh_network(sizes: list[int], copies: int | None, gain: float) -> nn.Sequen
         is_last = number == len(sizes) - 2
         layers += [DeviceLinear(inputs, outputs, copies, gain if is_last else 1.0)] + ([] if is_last else [nn.Tanh()])
     return nn.Sequential(*layers)
+
+
+def _begin_with(head: DeviceLinear, logits: Tensor | None) -> None:
+    if logits is not None:
+        with torch.no_grad():
+            head.bias.copy_(logits)
 
 
 def _numel(parameters: Iterable[nn.Parameter]) -> int:
