@@ -114,6 +114,23 @@ def tune(options: Namespace) -> None:
     print(f"# written: {folder.path / BEST_FILE}; merge it into baselines/drl.toml")
 
 
+def compare_teams(options: Namespace) -> None:
+    """Compare teams of devices."""
+    from agents.multi_agent import configurations as teams
+    from qfl_envs.presets import PRESETS
+    from qfl_envs.registration import MULTI_AGENT_ENVIRONMENTS
+    from train.runs import RunFolder
+    from train.team_comparison import Comparison, compare
+
+    environments, names = options.env or list(MULTI_AGENT_ENVIRONMENTS), options.team or teams.names()
+    reject_unknown(environments, MULTI_AGENT_ENVIRONMENTS, "environment of devices")
+    reject_unknown(names, teams.names(), "team")
+    reject_unknown([options.preset], PRESETS, "preset")
+    comparison = Comparison(tuple(environments), tuple(names), options.preset, options.steps, options.seeds)
+    folder = RunFolder(options.out / (options.name or f"teams-{options.preset}"), comparison.config())
+    _print_rows(compare(comparison, folder, _say), options.json)
+
+
 def evaluate(options: Namespace) -> None:
     """Play some episodes."""
     from train import table

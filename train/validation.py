@@ -47,11 +47,13 @@ def choose_mode_of(
     }
 
 
-def mean_return(player: Player, env_id: str, environment: Mapping[str, Any]) -> float:
-    """Mean return over the first episodes of seeds 0, 1, ... of the val split, side by side."""
-    env = gym.make_vec(env_id, num_envs=EPISODES, split="val", **environment)
+def mean_return(
+    player: Player, env_id: str, environment: Mapping[str, Any], split: str = "val", episodes: int = EPISODES
+) -> float:
+    """Mean return over the first episodes of seeds 0, 1, ... of a split, side by side."""
+    env = gym.make_vec(env_id, num_envs=episodes, split=split, **environment)
     observations, _ = env.reset(seed=0)
-    total, running = np.zeros(EPISODES), np.ones(EPISODES, dtype=bool)
+    total, running = np.zeros(episodes), np.ones(episodes, dtype=bool)
     while running.any():
         actions = player(observations, env.action_masks)  # type: ignore[attr-defined]
         observations, rewards, terminated, truncated, _ = env.step(actions)

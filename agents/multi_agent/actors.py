@@ -168,11 +168,11 @@ class EntangledActor(Actor):
 
         The other devices' qubits are averaged over, and leave the terms of the shared state without their interference.
         """
-        outcomes = states.abs().square().mean(-2)
+        outcomes = _squared(states).mean(-2)
         if self.alone.any():  # who has nobody to share with has a superposition instead of a mixture
             amplitudes = torch.tensor(self.shared.amplitudes(), dtype=states.dtype)
-            superposed = (states * amplitudes[:, None]).sum(-2).abs().square()
-            outcomes = torch.where(self.alone[:, None], superposed, outcomes)
+            superposed = (states * amplitudes[:, None]).sum(-2)
+            outcomes = torch.where(self.alone[:, None], _squared(superposed), outcomes)
         return (outcomes[..., None, :] @ chances).squeeze(-2)
 
     def act(
@@ -308,6 +308,11 @@ def _begin_with(head: DeviceLinear, logits: Tensor | None) -> None:
     if logits is not None:
         with torch.no_grad():
             head.bias.copy_(logits)
+
+
+def _squared(amplitudes: Tensor) -> Tensor:
+    """|z|^2, whose derivative at 0 is 0."""
+    return torch.view_as_real(amplitudes).square().sum(-1)
 
 
 def _numel(parameters: Iterable[nn.Parameter]) -> int:
