@@ -1,8 +1,8 @@
 """Teams of devices against their controls: several trainings of each, on the surrogate tier.
 
 The protocol, fixed before anything is trained: every team is trained with the same settings and steps on seeds
-0, 1, ...; what classical networks learn at is first chosen among :data:`RATES` by the return on the split val of one
-training each, with a seed of its own. Every training then plays the same instances of the split test. Intervals are
+0, 1, ...; at which rate its classical layers learn is first chosen among :data:`RATES` by the return on the split val
+of one training each, with a seed of its own. Every training then plays the same instances of the split test. Intervals are
 over trainings, which differ more than instances do.
 """
 
@@ -78,7 +78,7 @@ def compare(comparison: Comparison, folder: RunFolder, say: Callable[[str], None
     with folder.lock():
         known = {(row["env_id"], row["team"], row["rate"], row["seed"]): row for row in folder.read()}
 
-        def result(env_id: str, team: str, rate: float | None, seed: int) -> dict[str, Any]:
+        def result(env_id: str, team: str, rate: float, seed: int) -> dict[str, Any]:
             key = (env_id, team, rate, seed)
             if key not in known:
                 known[key] = _result(comparison, folder.path / "models", env_id, team, rate, seed)
@@ -90,9 +90,8 @@ def compare(comparison: Comparison, folder: RunFolder, say: Callable[[str], None
         for env_id in comparison.environments:
             returns: dict[str, list[float]] = {}
             for team in comparison.names:
-                rate = None
-                if not teams.is_quantum(team):
-                    rate = max(RATES, key=lambda one: result(env_id, team, one, TUNING_SEED)["val"])  # noqa: B023
+                tuned = {rate: result(env_id, team, rate, TUNING_SEED)["val"] for rate in RATES}
+                rate = max(RATES, key=tuned.__getitem__)
                 found = [result(env_id, team, rate, seed) for seed in range(comparison.seeds)]
                 returns[team] = [row["test"] for row in found]
                 rows.append(_row(env_id, team, rate, found, returns[comparison.names[0]]))
@@ -100,13 +99,10 @@ def compare(comparison: Comparison, folder: RunFolder, say: Callable[[str], None
     return rows
 
 
-def _result(
-    comparison: Comparison, models: Path, env_id: str, team: str, rate: float | None, seed: int
-) -> dict[str, Any]:
+def _result(comparison: Comparison, models: Path, env_id: str, team: str, rate: float, seed: int) -> dict[str, Any]:
     """Train once, and play the splits val and test."""
     plan = plan_training(team, env_id, comparison.preset, ARGUMENTS, comparison.steps, seed)
-    if rate is not None:
-        plan = _with_rate(plan, rate)
+    plan = _with_rate(plan, rate)
     model = models / f"{env_id.split('/')[-1]}-{team}-{rate}-{seed}"
     model.mkdir(parents=True, exist_ok=True)
     train(plan, model)
@@ -133,7 +129,7 @@ def _with_rate(plan: TrainingPlan, rate: float) -> TrainingPlan:
 
 
 def _row(
-    env_id: str, team: str, rate: float | None, found: Sequence[dict[str, Any]], first: Sequence[float]
+    env_id: str, team: str, rate: float, found: Sequence[dict[str, Any]], first: Sequence[float]
 ) -> dict[str, Any]:
     returns = np.array([row["test"] for row in found])
     return {
@@ -142,7 +138,7 @@ def _row(
         "actor_parameters": found[0]["actor_parameters"],
         "rate": rate,
         "trainings": len(returns),
-        "return": str(estimate(returns)),
+        "return": str(estimate(returns.tolist())),
         "worst": float(returns.min()),
         "best": float(returns.max()),
         "p": None if returns.tolist() == list(first) else float(mannwhitneyu(first, returns).pvalue),
