@@ -2,8 +2,8 @@
 
 The protocol, fixed before anything is trained: every team is trained with the same settings and steps on seeds
 0, 1, ...; at which rate its classical layers learn is first chosen among :data:`RATES` by the return on the split val
-of one training each, with a seed of its own. Every training then plays the same instances of the split test. Intervals are
-over trainings, which differ more than instances do.
+of one training each, with a seed of its own. Every training then plays the same instances of the split test. Intervals
+are over trainings, which differ more than instances do.
 """
 
 from __future__ import annotations
