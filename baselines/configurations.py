@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from qfl_envs.fields import reject_unknown
+from qfl_envs.presets import PRESETS
 
 KEYS = {
     "policy",
@@ -63,12 +65,10 @@ class Configurations:
         Raises:
             UnknownNameError: Naming all agents.
         """
-        levels = []
-        for table in self._tables(agent):
-            of_environment = table.get(env_id, {})
-            levels += [table, of_environment, of_environment.get(preset, {})]
+        document = _document(self._files)
+        reject_unknown([agent], document, "algorithm")
         settings: dict[str, Any] = {"kind": "classical", "environment": {}, "environment_share": 1.0}
-        for level in levels:
+        for level in levels(document, agent, env_id, preset):
             if "policy" in level and level["policy"] != settings.get("policy"):
                 settings["policy_kwargs"] = {}
             for key in level.keys() & KEYS:
@@ -82,19 +82,34 @@ class Configurations:
         Raises:
             UnknownNameError: Naming all agents.
         """
-        return next((table[key] for table in reversed(self._tables(agent)) if key in table), absent)
-
-    def _tables(self, agent: str) -> list[dict[str, Any]]:
-        """The agent's table, after those of the agents that it is like."""
         document = _document(self._files)
         reject_unknown([agent], document, "algorithm")
-        table = document[agent]
-        return [*(self._tables(table[LIKE]) if LIKE in table else []), table]
+        return next((level[key] for level in reversed(levels(document, agent, "", "")) if key in level), absent)
 
 
 @cache
 def _document(files: tuple[Path, ...]) -> dict[str, Any]:
     return {name: table for file in files for name, table in tomllib.loads(file.read_text()).items()}
+
+
+def levels(document: Mapping[str, Any], name: str, env_id: str, preset: str) -> list[dict[str, Any]]:
+    """Tables of settings, each of which changes those before it, without the tables inside that are levels themselves.
+
+    Args:
+        document: A table for each name, in it a table for each environment, in it a table for each preset.
+        name: Whose settings.
+        env_id: Environment.
+        preset: Name of the scenario's preset.
+    """
+    table = document[name]
+    found = levels(document, table[LIKE], env_id, preset) if LIKE in table else []
+    of_environment = table.get(env_id, {})
+    own = (table, of_environment, of_environment.get(preset, {}))
+    return [*found, *({key: value for key, value in level.items() if not _is_level(key)} for level in own)]
+
+
+def _is_level(key: str) -> bool:
+    return key == LIKE or key in PRESETS or "/" in key
 
 
 _classical = Configurations(FILE)

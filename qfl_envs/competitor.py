@@ -31,7 +31,8 @@ class Cost:
         quantum_parameters: Those of the parameters that are angles of circuits.
         quantum_s: Seconds per decision that a quantum processor would take, as the scenario models it: the wait for it
             and the time of all shots. Simulators take ``decision_s`` instead.
-        classical_pre_parameters: Those of classical layers before circuits.
+        classical_pre_parameters: Those of the parameters that belong to classical layers before circuits, or to
+            networks without circuits.
         classical_post_parameters: Those of classical layers, and scales, behind circuits.
     """
 

@@ -9,7 +9,8 @@ import gymnasium as gym
 from gymnasium import spaces
 
 from qfl_envs.envs.task import Task
-from train.settings import general
+from qfl_envs.registration import MULTI_AGENT_ENVIRONMENTS
+from train import settings
 
 MASKABLE = (spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary)
 """Kinds of actions that can have masks."""
@@ -34,6 +35,8 @@ def has_masks(task: Task) -> bool:
 def supports(agent: str, env_id: str) -> bool:
     """Whether an agent can act in the environment, as the actions and masks of its algorithm decide.
 
+    A team of devices can where every device is an agent.
+
     Args:
         agent: One that has settings.
         env_id: A registered environment.
@@ -41,7 +44,9 @@ def supports(agent: str, env_id: str) -> bool:
     Raises:
         UnknownNameError: For another agent.
     """
-    algorithm = general(agent, "trained_by")
+    if settings.is_team(agent):
+        return env_id in MULTI_AGENT_ENVIRONMENTS
+    algorithm = settings.algorithm(agent)
     task = _task(env_id)
     return isinstance(task.action_space, ACTIONS[algorithm]) and (algorithm not in MASKED or has_masks(task))
 

@@ -97,6 +97,23 @@ def _parser() -> Parser:
     _add_scenario(tuning)
     _add_folder(tuning)
 
+    comparison = add(
+        "compare-teams",
+        "Train teams of devices and their controls on several seeds, on the surrogate tier, and compare them; goes on "
+        "where it was stopped.",
+    )
+    comparison.add_argument(
+        "--env", action="append", metavar="ID", help="environment, may be repeated; all of devices if not given"
+    )
+    comparison.add_argument(
+        "--team", action="append", metavar="NAME", help="team, may be repeated, the one to compare with first; or all"
+    )
+    comparison.add_argument("--preset", default="small", help="scenario")
+    comparison.add_argument("--seeds", type=_positive, default=5, help="trainings of each team")
+    comparison.add_argument("--steps", type=_positive, default=30_000, help="environment steps of each training")
+    _add_folder(comparison)
+    _add_json(comparison)
+
     evaluate = add("evaluate", "Play episodes with one competitor, or with a trained model.")
     who = evaluate.add_mutually_exclusive_group(required=True)
     who.add_argument("--model", type=Path, metavar="FOLDER", help="folder that qfl train wrote")

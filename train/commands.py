@@ -52,7 +52,7 @@ def competitors(options: Namespace) -> None:
         rows.append(
             {
                 "name": name,
-                "kind": known.kind_of_trained(name) if trained else of.kind,
+                "kind": known.kind(name),
                 "by_default": name in known.default_names(),
                 "environments": ", ".join(env_id for env_id in ENVIRONMENTS if known.supports(name, env_id)),
                 "summary": summary,
@@ -113,6 +113,23 @@ def tune(options: Namespace) -> None:
     found = search_settings(search, folder, say=_say)
     print(as_toml(search, found), end="")
     print(f"# written: {folder.path / BEST_FILE}; merge it into the settings of {plan.agent}")
+
+
+def compare_teams(options: Namespace) -> None:
+    """Compare teams of devices."""
+    from agents.multi_agent import configurations as teams
+    from qfl_envs.presets import PRESETS
+    from qfl_envs.registration import MULTI_AGENT_ENVIRONMENTS
+    from train.runs import RunFolder
+    from train.team_comparison import Comparison, compare
+
+    environments, names = options.env or list(MULTI_AGENT_ENVIRONMENTS), options.team or teams.names()
+    reject_unknown(environments, MULTI_AGENT_ENVIRONMENTS, "environment of devices")
+    reject_unknown(names, teams.names(), "team")
+    reject_unknown([options.preset], PRESETS, "preset")
+    comparison = Comparison(tuple(environments), tuple(names), options.preset, options.steps, options.seeds)
+    folder = RunFolder(options.out / (options.name or f"teams-{options.preset}"), comparison.config())
+    _print_rows(compare(comparison, folder, _say), options.json)
 
 
 def evaluate(options: Namespace) -> None:
@@ -367,9 +384,7 @@ def _player(options: Namespace) -> tuple[str, dict[str, Any], Any]:
         env_id, competitor = _known_env(options.env or "qfl/Scheduling-v0"), known.make(options.competitor)
         competitor.require(env_id)
         return env_id, {"scenario": options.preset or "small", **arguments}, competitor
-    from train.trained import TrainedModel
-
-    trained = TrainedModel(options.model, execution)
+    trained = known.load(options.model, execution)
     env_id = _known_env(options.env or trained.plan.env_id)
     trained.require(env_id)
     return env_id, {"scenario": options.preset or trained.plan.preset, **trained.plan.arguments, **arguments}, trained

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import agents
 import baselines
@@ -11,6 +12,11 @@ from qfl_envs.errors import InvalidValueError
 from qfl_envs.fields import reject_unknown
 from train import algorithms as trained_agents
 from train import settings
+
+if TYPE_CHECKING:
+    from agents.policies.execution import Execution
+    from train.trained import TrainedModel
+    from train.trained_team import TrainedTeam
 
 DEFAULT_AGENTS = ("ppo",)
 """Trained competitors that take part where nobody is named: to train all of them takes hours."""
@@ -36,10 +42,9 @@ def is_trained(name: str) -> bool:
     return name in settings.names()
 
 
-def kind_of_trained(name: str) -> Kind:
-    """Whether a trained competitor has circuits."""
-    kind: Kind = settings.general(name, "kind", "classical")
-    return kind
+def kind(name: str) -> Kind:
+    """What a competitor is; of what is trained, whether it has circuits."""
+    return settings.kind(name) if is_trained(name) else make(name).kind
 
 
 def supports(name: str, env_id: str) -> bool:
@@ -61,7 +66,28 @@ def make(name: str, model: Path | None = None) -> Competitor:
     if is_trained(name):
         if model is None:
             raise InvalidValueError("model", None, f"the folder of a training run, since {name!r} is trained")
-        from train.trained import TrainedModel
-
-        return TrainedModel(model)
+        return load(model)
     return baselines.make(name) if name in baselines.names() else agents.make(name)
+
+
+def load(folder: Path, execution: Execution | None = None) -> TrainedModel | TrainedTeam:
+    """What ``qfl train`` left in a folder, as a competitor.
+
+    Args:
+        folder: Of the training run.
+        execution: Where circuits of an agent of SB3 run; None for the fast simulator, without shots.
+
+    Raises:
+        ModelFileError: If there is no finished training.
+        InvalidValueError: For an execution of what has no such circuits.
+    """
+    from train.trained import TrainedModel
+    from train.trained_team import TrainedTeam
+    from train.training import read_plan
+
+    agent = read_plan(folder).agent
+    if not settings.is_team(agent):
+        return TrainedModel(folder, execution)
+    if execution is not None:
+        raise InvalidValueError("backend", execution.backend, f"none for {agent!r}, a team of devices")
+    return TrainedTeam(folder)

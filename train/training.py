@@ -31,7 +31,7 @@ from qfl_envs.vector import FederatedVectorEnv
 from train.algorithms import supports
 from train.runs import write_atomically
 from train.sb3 import SB3VecEnv
-from train.settings import configuration, names
+from train.settings import configuration, is_team, names
 from train.validation import choose_mode
 
 ALGORITHMS: dict[str, type[BaseAlgorithm]] = {
@@ -78,7 +78,7 @@ class TrainingPlan:
         steps: Environment steps.
         seed: Seed of the network, of the exploration and of the instances.
         arguments: Further arguments of the environment.
-        settings: See :class:`baselines.configurations.Configurations`.
+        settings: See :func:`train.settings.configuration`.
         parameters: Trainable numbers of all networks, known when the training is done.
     """
 
@@ -155,6 +155,10 @@ def train(plan: TrainingPlan, folder: Path, progress: Progress | None = None) ->
     Returns:
         The model's file; it appears only when training is complete.
     """
+    if is_team(plan.agent):
+        from train.multi_agent import train as train_team
+
+        return train_team(plan, folder, progress)
     torch.set_num_threads(1)
     for unfinished in folder.glob("tensorboard_*"):
         shutil.rmtree(unfinished)

@@ -144,8 +144,8 @@ def test_names_compete_where_their_algorithm_can():
     assert set(matrix.entries()) == {(e, n) for e in (DRIFT, SCHEDULING) for n in ("vqc-ppo", CONTROL)} | {
         (DRIFT, "vqc-dqn")
     }
-    assert competitors.kind_of_trained("vqc-dqn") == "quantum"
-    assert competitors.kind_of_trained(CONTROL) == competitors.kind_of_trained("ppo") == "classical"
+    assert competitors.kind("vqc-dqn") == "quantum"
+    assert competitors.kind(CONTROL) == competitors.kind("ppo") == "classical"
 
 
 def test_updates_are_timed_against_torch_layer_and_an_mlp():
