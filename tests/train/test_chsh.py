@@ -29,7 +29,7 @@ LEARNING = {
 }
 
 
-def trained(actor, critic, seed=0, updates=30):
+def trained(actor, critic, seed=0, updates=15):
     settings = {"actor": actor, "critic": critic, "num_names": 0, "algorithm": LEARNING}
     team = TeamPPO(GameRows(256), settings, seed)
     for _ in range(updates):

@@ -181,12 +181,13 @@ def test_the_scale_of_returns_is_that_of_all_of_them():
 def test_teams_are_compared_and_the_comparison_goes_on(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("train.team_comparison.ARGUMENTS", FAST)
     monkeypatch.setattr("train.team_comparison.EPISODES", 2)
-    words = ["compare-teams", "--env", STRAGGLERS, "--team", "qmarl-product", "--preset", "tiny", "--json"]
-    words += ["--steps", "64", "--seeds", "2", "--out", str(tmp_path)]
+    monkeypatch.setattr("train.team_comparison.RATES", (1e-3, 1e-2))
+    words = ["compare-teams", "--env", STRAGGLERS, "--team", "mappo-matched", "--preset", "tiny", "--json"]
+    words += ["--steps", "64", "--seeds", "1", "--out", str(tmp_path)]
     assert main(words) == 0
     first = capsys.readouterr()
     rows = json.loads(first.out)
-    assert [row["team"] for row in rows] == ["qmarl-product", "random", "age-and-speed"]
+    assert [row["team"] for row in rows] == ["mappo-matched", "random", "age-and-speed"]
     results = (tmp_path / "teams-tiny" / "results.jsonl").read_text()
     assert main(words) == 0
     assert json.loads(capsys.readouterr().out) == rows
