@@ -63,9 +63,9 @@ def competitors(options: Namespace) -> None:
 
 def train(options: Namespace) -> None:
     """Train an agent."""
+    from train.plans import MODEL_FILE, plan_training, read_plan
     from train.progress import progress_bar
     from train.runs import make_writable
-    from train.training import MODEL_FILE, plan_training, read_plan
     from train.training import train as run_training
 
     plan = plan_training(
@@ -91,8 +91,8 @@ def train(options: Namespace) -> None:
 
 def tune(options: Namespace) -> None:
     """Search for better settings."""
+    from train.plans import plan_training
     from train.runs import RunFolder
-    from train.training import plan_training
     from train.tuning import BEST_FILE, Search, as_toml
     from train.tuning import tune as search_settings
 

@@ -81,9 +81,9 @@ def load(folder: Path, execution: Execution | None = None) -> TrainedModel | Tra
         ModelFileError: If there is no finished training.
         InvalidValueError: For an execution of what has no such circuits.
     """
+    from train.plans import read_plan
     from train.trained import TrainedModel
     from train.trained_team import TrainedTeam
-    from train.training import read_plan
 
     agent = read_plan(folder).agent
     if not settings.is_team(agent):

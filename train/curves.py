@@ -19,8 +19,8 @@ from qfl_envs.errors import InvalidValueError
 from qfl_envs.scenario import Learning
 from train import competitors, table
 from train.evaluation import Episode, episode_from_row
+from train.plans import PLAN_FILE, TrainingPlan, read_plan
 from train.statistics import Estimate
-from train.training import PLAN_FILE, TrainingPlan, read_plan
 
 TAG = "rollout/ep_rew_mean"
 """Mean return of the last 100 episodes of training, as Stable-Baselines3 names it."""

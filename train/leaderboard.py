@@ -13,12 +13,12 @@ from qfl_envs.errors import InvalidValueError
 from qfl_envs.scenario import Scenario
 from train import competitors, table
 from train.evaluation import Episode, episode_from_row, make_env
+from train.plans import MODEL_FILE, TrainingPlan, plan_training
 from train.plots import accuracy_over_time
 from train.progress import progress_bar
 from train.runs import RunFolder, write_atomically
 from train.scores import find_scale
 from train.statistics import MIN_SEEDS
-from train.training import MODEL_FILE, TrainingPlan, plan_training
 from train.workers import start_workers
 
 EPISODE_WORK = 500

@@ -23,11 +23,11 @@ from torch.utils.tensorboard import SummaryWriter
 
 from agents.multi_agent.teams import make_actor, make_critic
 from qfl_envs.fields import reject_unknown
+from train.plans import MODE_FILE, MODEL_FILE, PLAN_FILE, ModelFileError, TrainingPlan
 from train.returns import RunningScale, advantages_of
 from train.runs import write_atomically
 from train.teams import Seen, TeamRows, make_teams
 from train.trained_team import make_player, to_bytes
-from train.training import MODE_FILE, MODEL_FILE, PLAN_FILE, ModelFileError, TrainingPlan
 from train.validation import choose_mode_of
 
 CHECKPOINT_FILE = "checkpoint.pt"

@@ -21,10 +21,11 @@ from agents.multi_agent import configurations as teams
 from qfl_envs.envs.device_agents import DeviceAgents
 from train import competitors
 from train.evaluation import make_env, play
+from train.plans import TrainingPlan, plan_training
 from train.runs import RunFolder
 from train.statistics import estimate
 from train.trained_team import TrainedTeam, make_player
-from train.training import TrainingPlan, plan_training, train
+from train.training import train
 from train.validation import mean_return
 
 RATES = (1e-3, 3e-3, 1e-2)

@@ -16,8 +16,9 @@ from agents.policies.execution import Execution
 from qfl_envs.competitor import Competitor, Cost
 from qfl_envs.errors import InvalidValueError
 from qfl_envs.system.devices import server_seconds
+from train.plans import MODE_FILE, MODEL_FILE, ModelFileError, read_plan
 from train.playing import chosen_actions, seed_choices
-from train.training import ALGORITHMS, MODE_FILE, MODEL_FILE, ModelFileError, count_parameters, read_plan
+from train.training import ALGORITHMS, count_parameters
 
 
 class TrainedModel(Competitor):

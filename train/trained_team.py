@@ -18,7 +18,7 @@ from agents.multi_agent.teams import TeamShape, make_actor
 from qfl_envs.competitor import Competitor, Cost
 from qfl_envs.envs.device_agents import DeviceAgents
 from qfl_envs.errors import InvalidValueError
-from train.training import MODE_FILE, MODEL_FILE, ModelFileError, read_plan
+from train.plans import MODE_FILE, MODEL_FILE, ModelFileError, read_plan
 from train.validation import Player
 
 

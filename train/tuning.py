@@ -17,9 +17,10 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from baselines.search_space import Space, value_at, with_values
 from qfl_envs.errors import InvalidValueError
+from train.plans import MODE_FILE, TrainingPlan
 from train.runs import RunFolder, write_atomically
 from train.settings import search_space
-from train.training import MODE_FILE, TrainingPlan, train
+from train.training import train
 
 JOURNAL_FILE, BEST_FILE = "journal.log", "best.toml"
 STARTUP_TRIALS = 8

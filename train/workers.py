@@ -15,7 +15,8 @@ from typing import Any
 
 from train import competitors
 from train.evaluation import Episode, make_env, play
-from train.training import TrainingPlan, train
+from train.plans import TrainingPlan
+from train.training import train
 
 _steps_done: Any = None
 

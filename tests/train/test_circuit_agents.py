@@ -17,8 +17,9 @@ from train.benchmarks.circuits import ExecutorsDisagreeError
 from train.cli import main
 from train.evaluation import make_env, play
 from train.leaderboard import Matrix
+from train.plans import MODEL_FILE, ModelFileError, plan_training, read_plan
 from train.trained import TrainedModel
-from train.training import MODEL_FILE, ModelFileError, plan_training, read_plan, train
+from train.training import train
 
 ARGUMENTS = {"learning": {"model": "none"}, "max_rounds": 3}
 DRIFT, SCHEDULING = "qfl/Drift-v0", "qfl/Scheduling-v0"

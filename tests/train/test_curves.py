@@ -7,7 +7,7 @@ import pytest
 from train import curves
 from train.curves import Curve, page
 from train.evaluation import Episode
-from train.training import TrainingPlan
+from train.plans import TrainingPlan
 
 SCHEDULING = "qfl/Scheduling-v0"
 

@@ -13,6 +13,7 @@ from train.leaderboard import Matrix
 
 ENV_IDS = ("qfl/Allocation-v0", "qfl/Scheduling-v0")
 QUICK = [sys.executable, "-m", "train", "leaderboard", "--quick", "--preset", "tiny", "--seeds", "5"]
+QUICK += ["--set", json.dumps({"max_rounds": 16})]
 for env_id in ENV_IDS:
     QUICK += ["--env", env_id]
 COMPETITORS = ("random", "round-robin", "hungarian", "qaoa-one-shot", "ppo")

@@ -14,9 +14,10 @@ from train import competitors
 from train.cli import main
 from train.evaluation import make_env, play
 from train.multi_agent import CHECKPOINT_FILE
+from train.plans import ModelFileError, plan_training
 from train.returns import RunningScale, advantages_of
 from train.teams import make_teams
-from train.training import ModelFileError, plan_training, train
+from train.training import train
 
 STRAGGLERS, ALLOCATION = "qfl/StragglerFairness-v0", "qfl/Allocation-v0"
 FAST = {"learning": {"model": "none"}, "max_rounds": 6}

@@ -8,7 +8,8 @@ from baselines.configurations import configuration
 from qfl_envs.errors import UnknownNameError
 from train.competitors import make
 from train.evaluation import make_env, play
-from train.training import ModelFileError, count_parameters, plan_training, read_plan, train
+from train.plans import ModelFileError, plan_training, read_plan
+from train.training import count_parameters, train
 
 ARGUMENTS = {"learning": {"model": "none"}, "max_rounds": 6}
 

@@ -15,8 +15,8 @@ from qfl_envs.errors import InvalidValueError
 from qfl_envs.registration import ENVIRONMENTS
 from train.algorithms import supports
 from train.cli import main
+from train.plans import plan_training
 from train.runs import RunFolder, RunFolderError
-from train.training import plan_training
 from train.tuning import BEST_FILE, JOURNAL_FILE, Search, as_toml, tune
 
 SCHEDULING = "qfl/Scheduling-v0"
