@@ -16,7 +16,6 @@ from typing import Any
 
 import baselines
 from train import competitors as known
-from train.benchmarks.environments import real_speed
 from train.evaluation import make_env, play
 from train.runs import RunFolder, write_atomically
 from train.statistics import estimate
@@ -120,7 +119,11 @@ def measure(plan: Plan, folder: RunFolder, progress: Callable[[], object] | None
                         progress()
             env.close()
     rows = summarise([line for line in kept if {name: line[name] for name in KEY} in plan.keys()])
-    return [{**row, "speed": real_speed(row["env_id"], row["preset"])} for row in rows] if plan.speed else rows
+    if not plan.speed:
+        return rows
+    from train.benchmarks.environments import real_speed  # loads Stable-Baselines3, which who reads scores needs not
+
+    return [{**row, "speed": real_speed(row["env_id"], row["preset"])} for row in rows]
 
 
 def summarise(episodes: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

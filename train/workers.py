@@ -16,7 +16,6 @@ from typing import Any
 from train import competitors
 from train.evaluation import Episode, make_env, play
 from train.plans import TrainingPlan
-from train.training import train
 
 _steps_done: Any = None
 
@@ -66,6 +65,8 @@ def _end_with(parent: int) -> None:
 
 
 def _train(plan: TrainingPlan, folder: Path) -> None:
+    from train.training import train  # takes seconds to load, which the process that only waits for results saves
+
     reported = 0
 
     def progress(steps: int) -> None:

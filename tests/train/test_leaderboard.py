@@ -89,7 +89,7 @@ def test_a_second_call_plays_nothing_again(finished):
 
 
 def test_a_killed_run_goes_on_and_nothing_is_lost_or_counted_twice(tmp_path):
-    command = [*QUICK, "--out", str(tmp_path), "--name", "killed"]
+    command = [*QUICK, "--out", str(tmp_path), "--name", "killed", "--workers", "1"]
     for name in ("random", "round-robin", "everyone"):
         command += ["--competitor", name]
     folder = tmp_path / "killed"
