@@ -118,7 +118,7 @@ def _result(comparison: Comparison, models: Path, env_id: str, team: str, rate: 
         "seed": seed,
         "actor_parameters": counts.total,
         "greedy": trained.greedy,
-        "val": mean_return(player, env_id, plan.environment),
+        "val": trained.val_return,
         "test": mean_return(player, env_id, plan.environment, "test", EPISODES),
     }
 

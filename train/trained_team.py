@@ -23,7 +23,12 @@ from train.validation import Player
 
 
 class TrainedTeam(Competitor):
-    """A team in the environment that it was trained in, as one competitor of the single-agent form."""
+    """A team in the environment that it was trained in, as one competitor of the single-agent form.
+
+    Attributes:
+        greedy: Whether it plays the likeliest options, which was better on the split val.
+        val_return: What it reached there.
+    """
 
     def __init__(self, folder: Path) -> None:
         """Load the policy.
@@ -43,7 +48,9 @@ class TrainedTeam(Competitor):
             self.shape = TeamShape(*saved["shape"])
             self.actor = make_actor(self.plan.settings, self.shape)
             self.actor.load_state_dict(saved["actor"])
-            self.greedy = bool(json.loads((folder / MODE_FILE).read_text())["deterministic"])
+            mode = json.loads((folder / MODE_FILE).read_text())
+            self.greedy = bool(mode["deterministic"])
+            self.val_return = max(mode["val_return_deterministic"], mode["val_return_sampled"])
         except (OSError, ValueError, KeyError, TypeError, RuntimeError, pickle.UnpicklingError) as error:
             raise ModelFileError(f"{folder / MODEL_FILE} is no model of {self.name!r} ({error})") from error
         if isinstance(self.actor, EntangledActor):
