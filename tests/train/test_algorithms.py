@@ -17,8 +17,9 @@ from train import competitors
 from train.algorithms import ACTIONS, supports
 from train.evaluation import make_env, play
 from train.leaderboard import Matrix
+from train.plans import plan_training
 from train.sb3 import SB3VecEnv
-from train.training import ALGORITHMS, MASKABLE_POLICIES, plan_training, train
+from train.training import ALGORITHMS, MASKABLE_POLICIES, train
 
 ARGUMENTS = {"learning": {"model": "none"}, "max_rounds": 6}
 SCHEDULING = "qfl/Scheduling-v0"
