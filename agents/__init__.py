@@ -24,6 +24,11 @@ _registry = Registry(
         "uniform-shots": "agents.qaoa.allocators:UniformShots",
         "block-uniform": "agents.qaoa.allocators:BlockUniform",
         "block-exact": "agents.qaoa.allocators:BlockExact",
+        "sqa": "agents.annealing.allocators:QuantumAnnealing",
+        "sqa-undriven": "agents.annealing.allocators:Undriven",
+        "sqa-penalty": "agents.annealing.allocators:PenaltyAnnealing",
+        "dwave-sa": "agents.annealing.allocators:DWaveAnnealing",
+        "dwave-sqa": "agents.annealing.allocators:DWaveQuantumAnnealing",
     },
 )
 names = _registry.names

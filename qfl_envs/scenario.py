@@ -18,7 +18,7 @@ from qfl_envs.quantum.circuits import ENCODERS, ENTANGLERS, MAX_QUBITS
 
 ACCESS = ("interference", "time_share")
 PARTITIONS = ("iid", "dirichlet", "shards", "one_label")
-MODELS = ("qnn", "mlp", "logistic", "surrogate", "none")
+MODELS = ("qnn", "mlp", "logistic", "tensor_network", "surrogate", "none")
 SERVER_RULES = ("fedadam", "fedavg", "q-fedavg", "fednova", "scaffold", "fedasync")
 AGGREGATIONS = ("deadline", "synchronous", "asynchronous", "buffered")
 
@@ -195,6 +195,9 @@ class Learning(Section):
         0.0, 0.0, 0.9, "", "devices hold from 1 - spread to 1 + spread of the mean amount of data"
     )
     hidden: int = integer(16, 1, None, "hidden units of 'mlp'")
+    bond_dimension: int = integer(
+        4, 2, 64, "numbers that a bond of 'tensor_network' carries", source="Stoudenmire & Schwab 2016: 10 to 120"
+    )
     local_steps: int = integer(2, 1, None, "mini-batch steps of a participant where the agent does not choose them")
     batch_size: int = integer(16, 1, None, "samples per local step")
     local_rate: float = real(0.05, 1e-9, None, "", "learning rate of the local steps")
@@ -336,6 +339,10 @@ class Scenario(Section):
                 "learning.num_features",
                 features,
                 f"null or {self.quantum.num_qubits} (quantum.num_qubits) for model 'qnn'",
+            )
+        if self.learning.model == "tensor_network" and features < 2:
+            raise InvalidValueError(
+                "learning.num_features", features, "at least 2, the edges of the chain, for model 'tensor_network'"
             )
         self._check_aggregation()
 

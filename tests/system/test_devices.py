@@ -48,7 +48,7 @@ def test_a_network_without_learning_keeps_the_cost_of_the_quantum_learner():
     assert devices.shots_per_step(scenario(learning={"model": "none"})) == devices.shots_per_step(scenario())
 
 
-@pytest.mark.parametrize("model", ["mlp", "logistic"])
+@pytest.mark.parametrize("model", ["mlp", "logistic", "tensor_network"])
 def test_classical_learners_take_no_shots(model):
     assert devices.shots_per_step(scenario(learning={"model": model})) == 0
 

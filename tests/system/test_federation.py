@@ -516,7 +516,7 @@ def test_what_a_learner_draws_in_a_round_leaves_the_network_of_that_round_as_it_
         np.testing.assert_array_equal(getattr(learning.state, name), getattr(silent.state, name), err_msg=name)
 
 
-@pytest.mark.parametrize("model", ["logistic", "mlp", "qnn"])
+@pytest.mark.parametrize("model", ["logistic", "mlp", "qnn", "tensor_network"])
 def test_every_learner_learns(begin, model):
     scenario = tiny(
         **PATIENT,

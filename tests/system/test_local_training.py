@@ -102,7 +102,7 @@ def test_who_trains_the_head_alone_trains_it_as_if_the_body_were_data():
     np.testing.assert_allclose(trained[0, 20:], expected, atol=1e-7)
 
 
-@pytest.mark.parametrize("model", ["logistic", "mlp", "qnn"])
+@pytest.mark.parametrize("model", ["logistic", "mlp", "qnn", "tensor_network"])
 def test_full_participation_with_one_full_batch_step_equals_centralised_gradient_descent(model):
     scenario = Scenario().replace({"learning": {"model": model}, "quantum": {"num_qubits": 3, "num_layers": 2}})
     learner, rate, rng = Model(scenario), 0.25, np.random.default_rng(0)

@@ -257,6 +257,10 @@ def test_every_field_is_documented(name):
         ({"quantum": {"sampled": True}}, "quantum.gradient is 'adjoint'; allowed: 'parameter_shift' where"),
         ({"learning": {"num_features": 4}}, r"learning.num_features is 4; allowed: null or 6 \(quantum.num_qubits\)"),
         (
+            {"learning": {"num_features": 1, "model": "tensor_network"}},
+            "learning.num_features is 1; allowed: at least 2, the edges of the chain",
+        ),
+        (
             {"learning": {"num_features": 65, "model": "logistic"}},
             "learning.num_features is 65; allowed: from 1 to 64, the features of digits",
         ),
@@ -291,10 +295,11 @@ def test_a_learner_sees_one_feature_per_qubit_by_default():
 
 
 @pytest.mark.parametrize(
-    ("model", "size"), [("logistic", 70), ("mlp", 282), ("qnn", 130), ("surrogate", 130), ("none", 130)]
+    ("model", "size"),
+    [("logistic", 70), ("mlp", 282), ("tensor_network", 314), ("qnn", 130), ("surrogate", 130), ("none", 130)],
 )
 def test_an_upload_has_the_parameters_of_its_model(model, size):
-    # 6 features, 10 classes, 16 hidden units; 6 qubits and 3 layers
+    # 6 features, 10 classes, 16 hidden units; bonds of 4: 2 edges of 8 and 4 cores of 32; 6 qubits and 3 layers
     assert num_parameters(Scenario().replace({"learning": {"model": model}})) == size
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 import agents
+from agents.qaoa.allocators import Allocator
 from agents.qaoa.blocks import greedy_start
 from baselines.allocation.problem import Allocation, AllocationProblem
 from baselines.allocation.solvers import SOLVERS
@@ -46,7 +47,8 @@ def measure(presets: Sequence[str] = ("small", "paper"), instances: int = 20, **
 
 def names() -> list[str]:
     """All that are compared."""
-    return [*agents.names(), "greedy-start", *OPPONENTS]
+    circuits = [name for name in agents.names() if isinstance(agents.make(name), Allocator)]
+    return [*circuits, "greedy-start", *OPPONENTS]
 
 
 def _preset(

@@ -10,10 +10,11 @@ import torch
 from torch import Tensor
 
 from qfl_envs.quantum import batched, parameter_shift
+from qfl_envs.quantum.contraction import readouts
 from qfl_envs.quantum.shots import Shots
 from qfl_envs.scenario import Scenario
 from qfl_envs.system.devices import circuit_of
-from qfl_envs.system.learning.shapes import head_parameters, parameter_shapes
+from qfl_envs.system.learning.shapes import chain_of, head_parameters, parameter_shapes
 
 Expectations = Callable[..., Tensor]
 
@@ -31,7 +32,7 @@ class Readout(NamedTuple):
 
 
 READOUT_RANGE = 1.0
-"""Expectations lie between minus and plus this; what learners without circuits read out is clipped to it times 4."""
+"""Expectations lie between minus and plus this; what other learners read out is clipped to it times 4."""
 
 
 def quantised(values: Tensor, bits: Tensor, bound: float) -> Tensor:
@@ -71,8 +72,8 @@ class Model:
             uniform: (..., P) numbers uniform in [0, 1).
 
         Returns:
-            (..., P) float32: angles uniform over the circle, input scales 1, dense layers uniform with the variance
-            1 / inputs, biases 0.
+            (..., P) float32: angles uniform over the circle, input scales 1, tensors of a chain near the identity,
+            dense layers uniform with the variance 1 / inputs, biases 0.
         """
         parts = []
         for (name, shape), part in zip(
@@ -82,6 +83,8 @@ class Model:
                 parts.append(np.pi * (2 * part - 1))
             elif name == "scales":
                 parts.append(np.ones_like(part))
+            elif name in ("edges", "cores"):
+                parts.append(chain_of(self.scenario).initial(name, part))
             elif len(shape) == 2:
                 parts.append(np.sqrt(3 / shape[0]) * (2 * part - 1))
             else:
@@ -119,6 +122,8 @@ class Model:
         kind = self.scenario.learning.model
         if kind == "logistic":
             return inputs
+        if kind == "tensor_network":
+            return readouts(named["edges"], named["cores"], inputs)
         if kind == "mlp":
             return torch.relu(torch.baddbmm(named["hidden_bias"][:, None], inputs, named["hidden"]))
         return self._expectations(named["rotations"], named["phases"], named["scales"], inputs, shots)

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 
+from qfl_envs.quantum.tensor_network import MatrixProductState
 from qfl_envs.scenario import Scenario
 from qfl_envs.system.devices import circuit_of
 
 NUM_CLASSES = 10
 """Both data sets are digits."""
+
+
+def chain_of(scenario: Scenario) -> MatrixProductState:
+    """The chain of tensors that the scenario's ``'tensor_network'`` learners hold."""
+    return MatrixProductState(scenario.num_features, scenario.learning.bond_dimension)
 
 
 def parameter_shapes(scenario: Scenario) -> dict[str, tuple[int, ...]]:
@@ -26,6 +32,9 @@ def parameter_shapes(scenario: Scenario) -> dict[str, tuple[int, ...]]:
             "head": (hidden, NUM_CLASSES),
             "bias": (NUM_CLASSES,),
         }
+    if scenario.learning.model == "tensor_network":
+        chain = chain_of(scenario)
+        return {**chain.shape(), "head": (chain.num_readouts, NUM_CLASSES), "bias": (NUM_CLASSES,)}
     circuit = circuit_of(scenario)
     return {**circuit.shape(), "head": (circuit.num_qubits, NUM_CLASSES), "bias": (NUM_CLASSES,)}
 
