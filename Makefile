@@ -41,7 +41,7 @@ clean:
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check torch==2.13.0 -c constraints.txt
-	$(VENV)/bin/pip install --quiet --disable-pip-version-check -c constraints.txt --editable ".[dev,drift]"
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check -c constraints.txt --editable ".[anneal,dev,drift]"
 	touch $@
 
 # most of Ray is never imported, so that compiling all of it would take longer than the tests save
