@@ -95,7 +95,6 @@ def test_energies_of_other_shapes_are_refused():
 
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_samplers_of_dwave_find_good_choices(name):
-    pytest.importorskip("dwave.samplers")
     problem = random_quadratic(2, 4, 3)
     least = diagonal(problem).reshape(2, -1).min(1)
     found = problem.energy(sample(name, problem, 20, 200, np.random.default_rng(0)))
@@ -104,8 +103,6 @@ def test_samplers_of_dwave_find_good_choices(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_annealer_answers_alike_under_one_seed(name):
-    if name in SAMPLERS:
-        pytest.importorskip("dwave.samplers")
     env = gym.make("qfl/Allocation-v0", scenario="tiny", learning={"model": "none"}, disable_env_checker=True)
     observation, _ = env.reset(seed=0)
     actions = []
