@@ -352,7 +352,7 @@ def qaoa_angles(options: Namespace) -> None:
 
 def benchmark(options: Namespace) -> None:
     """Measure."""
-    from train.benchmarks import allocation, circuits, environments, mobile_env, qaoa, scaling, solvers
+    from train.benchmarks import allocation, circuits, environments, mobile_env, qaoa, scaling, solvers, teams
 
     measures: dict[str, Callable[[], list[dict[str, Any]]]] = {
         "allocation": allocation.measure,
@@ -363,6 +363,7 @@ def benchmark(options: Namespace) -> None:
         "mobile-env": mobile_env.measure,
         "solvers": solvers.measure,
         "qaoa": qaoa.measure,
+        "teams": teams.measure,
     }
     _print_rows(measures[options.subject](), options.json)
 
