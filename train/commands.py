@@ -357,7 +357,7 @@ def qaoa_angles(options: Namespace) -> None:
 
 def benchmark(options: Namespace) -> None:
     """Measure."""
-    from train.benchmarks import allocation, circuits, environments, mobile_env, policies, qaoa, scaling, solvers
+    from train.benchmarks import allocation, circuits, environments, mobile_env, policies, qaoa, scaling, solvers, teams
 
     measures: dict[str, Callable[[], list[dict[str, Any]]]] = {
         "allocation": allocation.measure,
@@ -369,6 +369,7 @@ def benchmark(options: Namespace) -> None:
         "solvers": solvers.measure,
         "qaoa": qaoa.measure,
         "policies": policies.measure,
+        "teams": teams.measure,
     }
     _print_rows(measures[options.subject](), options.json)
 

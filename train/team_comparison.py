@@ -1,9 +1,9 @@
 """Teams of devices against their controls: several trainings of each, on the surrogate tier.
 
 The protocol, fixed before anything is trained: every team is trained with the same settings and steps on seeds
-0, 1, ...; at which rate its classical layers learn is first chosen among :data:`RATES` by the return on the split val
-of one training each, with a seed of its own. Every training then plays the same instances of the split test. Intervals
-are over trainings, which differ more than instances do.
+0, 1, ...; how fast it learns is first chosen among :data:`RATES` by the return on the split val of one training each,
+with a seed of its own. Every training then plays the same instances of the split test. Intervals are over trainings,
+which differ more than instances do.
 """
 
 from __future__ import annotations
@@ -54,13 +54,14 @@ class Comparison:
     seeds: int
 
     def config(self) -> dict[str, Any]:
-        """All that the results depend on."""
+        """All that a result depends on; further seeds add to those that are there."""
         settings = {
             f"{name} {env_id}": teams.configuration(name, env_id, self.preset)
             for env_id in self.environments
             for name in self.names
         }
-        return {**asdict(self), "settings": settings, "versions": {name: version(name) for name in ("torch", "numpy")}}
+        chosen = {name: value for name, value in asdict(self).items() if name != "seeds"}
+        return {**chosen, "settings": settings, "versions": {name: version(name) for name in ("torch", "numpy")}}
 
 
 def compare(comparison: Comparison, folder: RunFolder, say: Callable[[str], None]) -> list[dict[str, Any]]:
@@ -89,13 +90,16 @@ def compare(comparison: Comparison, folder: RunFolder, say: Callable[[str], None
             return row
 
         for env_id in comparison.environments:
-            returns: dict[str, list[float]] = {}
+            rates: dict[str, float] = {}
+            found: dict[str, list[dict[str, Any]]] = {}
             for team in comparison.names:
                 tuned = {rate: result(env_id, team, rate, TUNING_SEED)["val"] for rate in RATES}
-                rate = max(RATES, key=tuned.__getitem__)
-                found = [result(env_id, team, rate, seed) for seed in range(comparison.seeds)]
-                returns[team] = [row["test"] for row in found]
-                rows.append(_row(env_id, team, rate, found, returns[comparison.names[0]]))
+                rates[team], found[team] = max(RATES, key=tuned.__getitem__), []
+            for seed in range(comparison.seeds):
+                for team in comparison.names:
+                    found[team].append(result(env_id, team, rates[team], seed))
+            first = found[comparison.names[0]]
+            rows += [_row(env_id, team, rates[team], found[team], first) for team in comparison.names]
             rows += [_rule_row(env_id, comparison, rule) for rule in RULES]
     return rows
 
@@ -124,15 +128,21 @@ def _result(comparison: Comparison, models: Path, env_id: str, team: str, rate: 
 
 
 def _with_rate(plan: TrainingPlan, rate: float) -> TrainingPlan:
+    """A plan in which classical layers learn at a rate, and all else in its shipped proportion to them."""
     algorithm = plan.settings["algorithm"]
-    changed = {**algorithm, "rates": {**algorithm["rates"], "classical": rate}}
+    share = rate / algorithm["rates"]["classical"]
+    changed = {**algorithm, "rates": {name: share * shipped for name, shipped in algorithm["rates"].items()}}
     return replace(plan, settings={**plan.settings, "algorithm": changed})
 
 
 def _row(
-    env_id: str, team: str, rate: float, found: Sequence[dict[str, Any]], first: Sequence[float]
+    env_id: str,
+    team: str,
+    rate: float,
+    found: Sequence[dict[str, Any]],
+    first: Sequence[dict[str, Any]],
 ) -> dict[str, Any]:
-    returns = np.array([row["test"] for row in found])
+    returns, others = (np.array([row["test"] for row in rows]) for rows in (found, first))
     return {
         "env_id": env_id,
         "team": team,
@@ -142,7 +152,7 @@ def _row(
         "return": str(estimate(returns.tolist())),
         "worst": float(returns.min()),
         "best": float(returns.max()),
-        "p": None if returns.tolist() == list(first) else float(mannwhitneyu(first, returns).pvalue),
+        "p": None if found is first else float(mannwhitneyu(others, returns).pvalue),
     }
 
 

@@ -11,6 +11,7 @@ from agents.multi_agent.local_circuits import columns, operators
 from agents.multi_agent.shared_states import CHAINS, Clusters, SharedState
 from qfl_envs.errors import InvalidValueError
 from qfl_envs.quantum.circuits import Circuit, z_signs
+from train.benchmarks import teams
 
 
 def outcome_probability(shared, circuit, parameters, outcomes):
@@ -93,3 +94,13 @@ def test_devices_that_are_left_over_form_a_smaller_cluster():
 def test_what_cannot_be_is_refused(make, sentence):
     with pytest.raises(InvalidValueError, match=sentence):
         make()
+
+
+def test_the_benchmark_has_a_row_for_every_number_of_devices_and_compares_small_clusters(monkeypatch):
+    monkeypatch.setattr(teams, "DEVICES", (1, 16))
+    one, many = teams.measure(draws=50, repeats=3)
+    assert one["deviation"] > 0.1 > 1e-4 > many["deviation"]
+    assert one["ratio"] > 0 and many["ratio"] is None
+    monkeypatch.setattr(teams.reference, "parity", lambda *arguments, **keywords: 2.0)
+    with pytest.raises(teams.ParitiesDisagreeError, match="1 devices"):
+        teams.measure(draws=1, repeats=3)
