@@ -92,10 +92,12 @@ def train(options: Namespace) -> None:
 def tune(options: Namespace) -> None:
     """Search for better settings."""
     from train.plans import plan_training
+    from train import settings
     from train.runs import RunFolder
     from train.tuning import BEST_FILE, Search, as_toml
     from train.tuning import tune as search_settings
 
+    reject_unknown([options.agent], [name for name in settings.names() if not settings.is_team(name)], "agent to tune")
     plan = plan_training(
         options.agent,
         _known_env(options.env),

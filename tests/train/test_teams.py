@@ -214,3 +214,8 @@ def test_settings_of_no_team_are_refused(change, error):
 def test_a_team_that_does_not_exist_is_refused():
     with pytest.raises(UnknownNameError, match="qmarl"):
         teams.configuration("qmarll", STRAGGLERS, "small")
+
+
+def test_what_cannot_be_tuned_is_one_line(capsys):
+    assert main(["tune", "--agent", "qmarl", "--env", STRAGGLERS]) == 2
+    assert "unknown agent to tune 'qmarl'" in capsys.readouterr().err
