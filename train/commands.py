@@ -91,8 +91,8 @@ def train(options: Namespace) -> None:
 
 def tune(options: Namespace) -> None:
     """Search for better settings."""
-    from train.plans import plan_training
     from train import settings
+    from train.plans import plan_training
     from train.runs import RunFolder
     from train.tuning import BEST_FILE, Search, as_toml
     from train.tuning import tune as search_settings
