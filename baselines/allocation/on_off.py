@@ -26,14 +26,17 @@ def on_off_power(full_w: np.ndarray, least_w: np.ndarray, noise_w: float) -> tup
     Returns:
         ``on`` (..., N) bool, and the sum of log2(1 + SINR) (...) that results.
     """
-    n = full_w.shape[-1]
+    *shape, n = full_w.shape
     order = np.argsort(-full_w, axis=-1, kind="stable")
-    high, low = (ready(np.take_along_axis(power, order, axis=-1)).reshape(-1, n) for power in (full_w, least_w))
-    found = [_best_prefix(*row, noise_w) for row in zip(high, low, strict=True)]
-    best, bits = (np.array(column).reshape(full_w.shape[:-1]) for column in zip(*found, strict=True))
+    high, low = (
+        ready(np.take_along_axis(power, order, axis=-1)).reshape(math.prod(shape), n) for power in (full_w, least_w)
+    )
+    best, bits = np.empty(len(high), dtype=np.int64), np.empty(len(high))
+    for row in range(len(high)):
+        best[row], bits[row] = _best_prefix(high[row], low[row], noise_w)
     on = np.empty(full_w.shape, dtype=bool)
-    np.put_along_axis(on, order, np.arange(n) < best[..., None], axis=-1)
-    return on & (full_w > 0), bits
+    np.put_along_axis(on, order, np.arange(n) < best.reshape(*shape, 1), axis=-1)
+    return on & (full_w > 0), bits.reshape(shape)
 
 
 @compiled

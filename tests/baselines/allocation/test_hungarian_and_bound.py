@@ -102,6 +102,14 @@ def test_bounds_do_not_count_devices_that_are_not_available():
         np.testing.assert_allclose(bound(problem), bound(without))
 
 
+@pytest.mark.parametrize("bound", [best_alone_bps, matched_alone_bps, upper_bound_bps])
+def test_a_cell_in_which_nobody_is_available_is_worth_nothing(bound):
+    problem = make_problem(devices=4)
+    problem.available[0] = False
+    assert bound(problem)[0] == 0
+    assert (bound(problem)[1:] > 0).all()
+
+
 def test_where_devices_take_turns_the_matching_is_the_best_of_all():
     problem = make_problem(devices=4, access="time_share")
     np.testing.assert_allclose(hungarian(problem).objective_bps[:, -1], best_of_all(problem), rtol=1e-9)

@@ -68,6 +68,14 @@ def test_two_equal_users_beat_one_only_below_the_golden_ratio(snr, both):
     assert on.all() == both
 
 
+@pytest.mark.parametrize("shape", [(0,), (3, 0), (0, 2)])
+def test_nobody_has_no_rate(shape):
+    on, rate = on_off_power(np.zeros(shape), np.zeros(shape), 1.0)
+    assert on.shape == shape
+    assert rate.shape == shape[:-1]
+    assert (rate == 0).all()
+
+
 def test_devices_on_other_subchannels_are_not_switched_on():
     on, _ = on_off_power(np.array([0.0, 0.5, 0.0]), np.zeros(3), 1.0)
     assert on.tolist() == [False, True, False]
