@@ -7,6 +7,7 @@ for small clusters, for verification and for processors.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import reduce
 from typing import Any
 
@@ -16,6 +17,7 @@ from torch import Tensor
 
 from agents.multi_agent.shared_states import SharedState
 from qfl_envs.quantum.circuits import Circuit
+from qfl_envs.quantum.pennylane import apply
 
 
 def outcome_probabilities(
@@ -41,12 +43,8 @@ def outcome_probabilities(
     Returns:
         (2^d,) * n, an axis per device.
     """
-
-    def run() -> Any:
-        _begin(shared, circuit, rotations, phases, scales, inputs)
-        return qml.probs(wires=range(shared.num_devices * circuit.num_qubits))
-
-    found = _node(run, device, shared, circuit)()
+    wires = range(shared.num_devices * circuit.num_qubits)
+    found = _measured(lambda: qml.probs(wires=wires), shared, circuit, rotations, phases, scales, inputs, device)
     return torch.as_tensor(found).view((2**circuit.num_qubits,) * shared.num_devices)
 
 
@@ -60,38 +58,33 @@ def parity(
     device: str = "default.qubit",
 ) -> float:
     """Expectation of the product of Pauli-Z on all qubits of a cluster; arguments as :func:`outcome_probabilities`."""
+    wires = range(shared.num_devices * circuit.num_qubits)
+    product = reduce(lambda a, b: a @ b, map(qml.PauliZ, wires))
+    return float(_measured(lambda: qml.expval(product), shared, circuit, rotations, phases, scales, inputs, device))
+
+
+def _measured(
+    measure: Callable[[], Any],
+    shared: SharedState,
+    circuit: Circuit,
+    rotations: Tensor,
+    phases: Tensor,
+    scales: Tensor,
+    inputs: Tensor,
+    device: str,
+) -> Any:
+    """Share the state, let each device run its circuit, and measure."""
+    qubits = circuit.num_qubits
 
     def run() -> Any:
-        _begin(shared, circuit, rotations, phases, scales, inputs)
-        return qml.expval(reduce(lambda a, b: a @ b, map(qml.PauliZ, range(shared.num_devices * circuit.num_qubits))))
+        if shared.chain != "product":
+            for wire in range(shared.num_shared):
+                _entangle([n * qubits + wire for n in range(shared.num_devices)], shared.chain)
+        for n in range(shared.num_devices):
+            apply(circuit, rotations[n], phases[n], scales[n], inputs[n], first_wire=n * qubits)
+        return measure()
 
-    return float(_node(run, device, shared, circuit)())
-
-
-def _node(run: Any, device: str, shared: SharedState, circuit: Circuit) -> Any:
-    return qml.QNode(run, qml.device(device, wires=shared.num_devices * circuit.num_qubits), interface="torch")
-
-
-def _begin(
-    shared: SharedState, circuit: Circuit, rotations: Tensor, phases: Tensor, scales: Tensor, inputs: Tensor
-) -> None:
-    """Share the state, then let each device run its circuit."""
-    qubits = circuit.num_qubits
-    if shared.chain != "product":
-        for wire in range(shared.num_shared):
-            _entangle([device * qubits + wire for device in range(shared.num_devices)], shared.chain)
-    for device in range(shared.num_devices):
-        for gate in circuit.gates():
-            wires = [device * qubits + wire for wire in gate.wires]
-            if gate.name == "ry":
-                qml.RY(rotations[device, gate.layer, gate.wires[0]], wires=wires)
-            elif gate.name == "rz":
-                uploaded = (
-                    scales[device, gate.layer, gate.wires[0]] * inputs[device, gate.wires[0]] if gate.uploads else 0
-                )
-                qml.RZ(phases[device, gate.layer, gate.wires[0]] + uploaded, wires=wires)
-            else:
-                {"cz": qml.CZ, "cnot": qml.CNOT}[gate.name](wires=wires)
+    return qml.QNode(run, qml.device(device, wires=shared.num_devices * qubits), interface="torch")()
 
 
 def _entangle(wires: list[int], chain: str) -> None:

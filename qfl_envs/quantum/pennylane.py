@@ -140,20 +140,7 @@ def _make_qnode(
     seed: int | None = None,
 ) -> Any:
     def run(rotations: Tensor, phases: Tensor, scales: Tensor, inputs: Tensor) -> Any:
-        for gate in circuit.gates():
-            wire = gate.wires[0]
-            if gate.name == "ry":
-                qml.RY(rotations[..., gate.layer, wire], wires=wire)
-            elif gate.name == "rz":
-                angle = phases[..., gate.layer, wire]
-                if gate.uploads:
-                    angle = angle + scales[..., gate.layer, wire] * inputs[..., wire]
-                qml.RZ(angle, wires=wire)
-            else:
-                {"cz": qml.CZ, "cnot": qml.CNOT}[gate.name](wires=gate.wires)
-            if noise > 0:
-                for each in gate.wires:
-                    qml.DepolarizingChannel(noise, wires=each)
+        apply(circuit, rotations, phases, scales, inputs, noise=noise)
         if measured == "probabilities":
             return qml.probs(wires=range(circuit.num_qubits))
         return [qml.expval(qml.PauliZ(wire)) for wire in range(circuit.num_qubits)]
@@ -162,6 +149,43 @@ def _make_qnode(
         run, _device(device, circuit.num_qubits, seed), interface="torch", diff_method=gradient.replace("_", "-")
     )
     return qml.set_shots(node, shots=shots)
+
+
+def apply(
+    circuit: Circuit,
+    rotations: Tensor,
+    phases: Tensor,
+    scales: Tensor,
+    inputs: Tensor,
+    *,
+    first_wire: int = 0,
+    noise: float = 0.0,
+) -> None:
+    """The gates of a circuit, in a function that becomes a QNode.
+
+    Args:
+        circuit: What to apply.
+        rotations: (..., num_layers + 1, num_qubits).
+        phases: (..., num_layers, num_qubits).
+        scales: (..., num_uploads, num_qubits).
+        inputs: (..., num_qubits).
+        first_wire: Wire of the first qubit; the others follow.
+        noise: As in :func:`run`.
+    """
+    for gate in circuit.gates():
+        wires, qubit = [first_wire + wire for wire in gate.wires], gate.wires[0]
+        if gate.name == "ry":
+            qml.RY(rotations[..., gate.layer, qubit], wires=wires)
+        elif gate.name == "rz":
+            angle = phases[..., gate.layer, qubit]
+            if gate.uploads:
+                angle = angle + scales[..., gate.layer, qubit] * inputs[..., qubit]
+            qml.RZ(angle, wires=wires)
+        else:
+            {"cz": qml.CZ, "cnot": qml.CNOT}[gate.name](wires=wires)
+        if noise > 0:
+            for wire in wires:
+                qml.DepolarizingChannel(noise, wires=wire)
 
 
 def _device(name: str, wires: int, seed: int | None) -> Any:

@@ -18,6 +18,7 @@ from agents.policies.circuit_network import CircuitNetwork
 from agents.policies.per_device import PerDeviceVQCPolicy
 from agents.policies.vqc_policy import VQCPolicy
 from baselines.per_device import PerDevicePolicy
+from qfl_envs.quantum import pennylane
 from qfl_envs.vector import FederatedVectorEnv
 from train.benchmarks.circuits import TOLERANCE, ExecutorsDisagreeError
 from train.benchmarks.timing import interleaved_medians
@@ -122,26 +123,11 @@ class TorchLayerCircuit(nn.Module):
     def __init__(self, layer: CircuitLayer) -> None:
         """Take description and weights of a layer."""
         super().__init__()
-        self.all_outcomes, self.num_qubits = layer.all_outcomes, layer.circuit.num_qubits
-        self.num_layers = layer.circuit.num_layers
         circuit = layer.circuit
-        device = qml.device("default.qubit", wires=circuit.num_qubits)
-
-        def run(inputs: Tensor, rotations: Tensor, phases: Tensor, scales: Tensor) -> Any:
-            for gate in circuit.gates():
-                wire = gate.wires[0]
-                if gate.name == "ry":
-                    qml.RY(rotations[gate.layer, wire], wires=wire)
-                elif gate.name == "rz":
-                    angle = phases[gate.layer, wire]
-                    qml.RZ(angle + scales[gate.layer, wire] * inputs[..., wire] if gate.uploads else angle, wires=wire)
-                else:
-                    {"cz": qml.CZ, "cnot": qml.CNOT}[gate.name](wires=gate.wires)
-            if layer.all_outcomes:
-                return qml.probs(wires=range(circuit.num_qubits))
-            return [qml.expval(qml.PauliZ(wire)) for wire in range(circuit.num_qubits)]
-
-        node = qml.QNode(run, device, interface="torch", diff_method="backprop")
+        self.all_outcomes, self.num_qubits = layer.all_outcomes, circuit.num_qubits
+        self.num_layers = circuit.num_layers
+        measured = "probabilities" if layer.all_outcomes else "z"
+        node = pennylane.qnode(circuit, "default.qubit", "backprop", measured)
         values = {name: getattr(layer, name).detach().clone() for name in circuit.shape()}
         self.layer = qml.qnn.TorchLayer(node, circuit.shape(), init_method=values)
 
