@@ -12,7 +12,7 @@ import math
 import numpy as np
 
 from baselines.allocation.problem import Allocation, AllocationProblem
-from qfl_envs.system.compiled import compiled, ready
+from qfl_envs.compiled import compiled, ready
 
 
 def on_off_power(full_w: np.ndarray, least_w: np.ndarray, noise_w: float) -> tuple[np.ndarray, np.ndarray]:

@@ -11,9 +11,9 @@ from typing import Literal
 import numpy as np
 from gymnasium import spaces
 
+from qfl_envs.compiled import compiled
 from qfl_envs.scenario import DATASETS, Scenario
 from qfl_envs.system import devices
-from qfl_envs.system.compiled import compiled
 from qfl_envs.system.learning.partition import capacity
 
 GAIN_DB = (-160.0, -60.0)

@@ -13,11 +13,11 @@ from typing import Any, ClassVar
 import numpy as np
 from gymnasium import spaces
 
+from qfl_envs.compiled import compiled
 from qfl_envs.envs.features import Encoder, Feature, common_features
 from qfl_envs.errors import InvalidValueError
 from qfl_envs.fields import reject_unknown
 from qfl_envs.scenario import Scenario
-from qfl_envs.system.compiled import compiled
 from qfl_envs.system.decision import Decision
 from qfl_envs.system.devices import is_empty
 from qfl_envs.system.federation import FederatedSystem

@@ -7,23 +7,15 @@ diag(1, exp(i a)): a phase that all amplitudes share is not seen.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar, cast
-
 import numpy as np
-from numba import njit
+
+from qfl_envs.compiled import reordered
 
 LANES = 16
 """Samples that are computed side by side."""
-Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-def _kernel(function: Function) -> Function:
-    """The function as machine code, which may sum in any order but keeps what is not a number."""
-    return cast(Function, njit(cache=True, error_model="numpy", fastmath={"contract", "reassoc", "nsz"})(function))
-
-
-@_kernel
+@reordered
 def run(
     cosines: np.ndarray,
     sines: np.ndarray,
@@ -79,7 +71,7 @@ def run(
         imaginary[block] = b
 
 
-@_kernel
+@reordered
 def differentiate(
     cosines: np.ndarray,
     sines: np.ndarray,
@@ -146,7 +138,7 @@ def differentiate(
             grad_rotations[layer, q] = sums[layer, q].sum()
 
 
-@_kernel
+@reordered
 def _phases(real_phases: np.ndarray, imaginary_phases: np.ndarray, u: np.ndarray, v: np.ndarray) -> None:
     """Phase of every amplitude after one RZ per qubit, (2**n, LANES): the product of those of its ones."""
     n = len(real_phases)
@@ -162,7 +154,7 @@ def _phases(real_phases: np.ndarray, imaginary_phases: np.ndarray, u: np.ndarray
                 v[k + bit, t] = u[k, t] * y + v[k, t] * x
 
 
-@_kernel
+@reordered
 def _rotate(a: np.ndarray, b: np.ndarray, cosines: np.ndarray, sines: np.ndarray, undo: bool) -> None:
     """One RY per qubit, in place."""
     size, n = len(a), len(cosines)
@@ -181,7 +173,7 @@ def _rotate(a: np.ndarray, b: np.ndarray, cosines: np.ndarray, sines: np.ndarray
                     b[k + bit, t] = sine * x + cosine * y
 
 
-@_kernel
+@reordered
 def _permute(values: np.ndarray, source: np.ndarray, scratch: np.ndarray) -> None:
     """Gather of amplitudes, in place."""
     for k in range(len(values)):
@@ -190,7 +182,7 @@ def _permute(values: np.ndarray, source: np.ndarray, scratch: np.ndarray) -> Non
     values[:, :] = scratch
 
 
-@_kernel
+@reordered
 def _rotation_derivatives(a: np.ndarray, b: np.ndarray, c: np.ndarray, d: np.ndarray, sums: np.ndarray) -> None:
     """Add Re <cotangent| -iY |state> of every qubit."""
     size, n = len(a), len(sums)
@@ -203,7 +195,7 @@ def _rotation_derivatives(a: np.ndarray, b: np.ndarray, c: np.ndarray, d: np.nda
                     sums[q, t] += c[m, t] * a[k, t] + d[m, t] * b[k, t] - c[k, t] * a[m, t] - d[k, t] * b[m, t]
 
 
-@_kernel
+@reordered
 def _sums_of_ones(values: np.ndarray, result: np.ndarray) -> None:
     """Sum over the amplitudes in which a qubit is one, for every qubit; folds the values up."""
     n = len(result)

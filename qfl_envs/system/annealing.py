@@ -19,8 +19,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from qfl_envs.compiled import compiled, ready
 from qfl_envs.errors import InvalidValueError
-from qfl_envs.system.compiled import compiled, ready
 
 
 @dataclass(frozen=True)

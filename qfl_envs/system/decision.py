@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from qfl_envs.system.compiled import compiled, ready
+from qfl_envs.compiled import compiled, ready
 from qfl_envs.system.network.radio import dbm_to_w
 
 

@@ -12,9 +12,9 @@ from functools import lru_cache
 
 import numpy as np
 
+from qfl_envs.compiled import compiled, elementwise, ready
 from qfl_envs.quantum.circuits import Circuit
 from qfl_envs.scenario import Fleet, Scenario
-from qfl_envs.system.compiled import compiled, elementwise, ready
 from qfl_envs.system.state import SystemState
 
 

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from qfl_envs.compiled import compiled
 from qfl_envs.scenario import Fleet, Radio
-from qfl_envs.system.compiled import compiled
 from qfl_envs.system.devices import next_charge, next_load
 from qfl_envs.system.network import channel, links, mobility
 from qfl_envs.system.state import SystemState

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from qfl_envs.compiled import ready
 from qfl_envs.errors import InvalidValueError
 from qfl_envs.scenario import Scenario
 from qfl_envs.system import devices, evolution, memory
-from qfl_envs.system.compiled import ready
 from qfl_envs.system.decision import Decision, fill_dealt, repair
 from qfl_envs.system.difficulty import Difficulty
 from qfl_envs.system.learning.adaptation import RETRAIN_FACTOR, Adaptation, is_kind, uploaded_bits, work_factor

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from qfl_envs.system.compiled import compiled
+from qfl_envs.compiled import compiled
 from qfl_envs.system.state import SystemState
 
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from qfl_envs.compiled import compiled
 from qfl_envs.scenario import Scenario
-from qfl_envs.system.compiled import compiled
 from qfl_envs.system.devices import Work
 from qfl_envs.system.network import radio
 from qfl_envs.system.network.radio import Uplink, downlink_bps, loss_probability

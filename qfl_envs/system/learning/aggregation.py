@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from qfl_envs.compiled import compiled, ready
 from qfl_envs.scenario import Learning
-from qfl_envs.system.compiled import compiled, ready
 
 ADAM_BETAS = (0.8, 0.99)
 ADAM_EPSILON = 1e-3

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from qfl_envs.compiled import compiled
 from qfl_envs.scenario import Scenario
-from qfl_envs.system.compiled import compiled
 from qfl_envs.system.learning.data import Dataset, load_dataset, load_transformed
 from qfl_envs.system.learning.drift import num_worlds
 from qfl_envs.system.learning.partition import partition

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from qfl_envs.compiled import compiled
 from qfl_envs.scenario import Learning
-from qfl_envs.system.compiled import compiled
 
 
 def partition(

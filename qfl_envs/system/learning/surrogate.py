@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 
+from qfl_envs.compiled import compiled, ready, reordered
 from qfl_envs.errors import InvalidValueError
 from qfl_envs.scenario import Scenario
-from qfl_envs.system.compiled import compiled, ready, reordered
 from qfl_envs.system.learning.adaptation import CANDIDATES, Adaptation, is_kind
 from qfl_envs.system.learning.aggregation import Updates, weighted_mean_update
 from qfl_envs.system.learning.data import Dataset

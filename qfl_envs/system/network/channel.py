@@ -7,8 +7,8 @@ import math
 import numpy as np
 from scipy.special import j0
 
+from qfl_envs.compiled import compiled, elementwise, ready
 from qfl_envs.scenario import Radio
-from qfl_envs.system.compiled import compiled, elementwise, ready
 
 LIGHT_MPS = 299_792_458.0
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from qfl_envs.compiled import elementwise
 from qfl_envs.scenario import Radio
-from qfl_envs.system.compiled import elementwise
 
 
 def start_up(radio: Radio, uniform: np.ndarray) -> np.ndarray:

@@ -10,8 +10,8 @@ import math
 
 import numpy as np
 
+from qfl_envs.compiled import compiled, ready
 from qfl_envs.scenario import Fleet, Radio
-from qfl_envs.system.compiled import compiled, ready
 
 
 def cell_sites(radio: Radio) -> np.ndarray:

@@ -8,8 +8,8 @@ from typing import TypeVar
 
 import numpy as np
 
+from qfl_envs.compiled import compiled, elementwise, ready
 from qfl_envs.scenario import Radio
-from qfl_envs.system.compiled import compiled, elementwise, ready
 
 FloatOrArray = TypeVar("FloatOrArray", float, np.ndarray)
 

@@ -1,4 +1,4 @@
-"""Loops over systems, devices and sub-channels, compiled to machine code.
+"""Loops over systems, devices, sub-channels and amplitudes, compiled to machine code.
 
 A round is a few numbers per device. In NumPy each formula is several passes over small arrays, and calling them takes
 longer than computing; a compiled loop is one call. Every system is computed by itself and in the same order, so that a
