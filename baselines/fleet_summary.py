@@ -7,6 +7,8 @@ from gymnasium import spaces
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import Tensor
 
+from baselines.device_entries import by_device, lengths_of_entries
+
 
 class FleetSummary(BaseFeaturesExtractor):
     """Mean and standard deviation over the devices of every number that each has, then the context."""
@@ -16,17 +18,15 @@ class FleetSummary(BaseFeaturesExtractor):
 
         Args:
             observation_space: One-level Dict of vectors.
-            num_devices: N; an entry whose length is a multiple of it belongs to the devices, any other to the context.
+            num_devices: N.
         """
         self.num_devices = num_devices
-        lengths = {name: int(space.shape[0]) for name, space in observation_space.items() if space.shape}
-        self.device_names = [name for name, length in lengths.items() if length % num_devices == 0]
-        self.context_names = [name for name in lengths if name not in self.device_names]
-        per_device = sum(lengths[name] for name in self.device_names) // num_devices
-        super().__init__(observation_space, 2 * per_device + sum(lengths[name] for name in self.context_names))
+        self._of_devices, self._context = lengths_of_entries(observation_space, num_devices)
+        per_device = sum(self._of_devices.values()) // num_devices
+        super().__init__(observation_space, 2 * per_device + sum(self._context.values()))
 
     def forward(self, observations: dict[str, Tensor]) -> Tensor:
         """(batch, features_dim)."""
-        own = torch.cat([observations[name].unflatten(1, (self.num_devices, -1)) for name in self.device_names], dim=-1)
+        own = by_device(observations, self._of_devices, self.num_devices)
         spread = own.std(1, correction=0)
-        return torch.cat([own.mean(1), spread, *(observations[name] for name in self.context_names)], dim=-1)
+        return torch.cat([own.mean(1), spread, *(observations[name] for name in self._context)], dim=-1)

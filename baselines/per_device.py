@@ -7,7 +7,6 @@ Sets"), but for names and for the order among equals, which are there to tell al
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from itertools import chain
 from typing import Any
@@ -22,6 +21,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from baselines.counted_choices import CountedChoices
+from baselines.device_entries import by_device, lengths_of_entries, one_hot_names
+from baselines.first_logits import first_logits
 from qfl_envs.errors import InvalidValueError
 from qfl_envs.fields import reject_unknown
 
@@ -46,25 +47,20 @@ class DeviceFeatures(BaseFeaturesExtractor):
         Raises:
             UnknownNameError: For the rank of an entry that the devices do not have.
         """
-        lengths = {name: int(space.shape[0]) for name, space in observation_space.items() if space.shape}
-        self.device_names = [name for name, length in lengths.items() if length % num_devices == 0]
-        self.context_names = [name for name in lengths if name not in self.device_names]
+        of_devices, context = lengths_of_entries(observation_space, num_devices)
+        self.device_names, self.context_names = list(of_devices), list(context)
         reject_unknown(only_ranks, self.device_names, "entry per device")
         self.num_devices = num_devices
-        per_name = {name: lengths[name] // num_devices for name in self.device_names}
+        per_name = {name: length // num_devices for name, length in of_devices.items()}
         shown = [[name not in only_ranks] * size for name, size in per_name.items()]
         self.shown = [index for index, shows in enumerate(chain.from_iterable(shown)) if shows]
-        self.per_device = sum(per_name.values()) + len(self.shown)
-        self.per_device += num_names + sum(lengths[name] for name in self.context_names)
+        self.per_device = sum(per_name.values()) + len(self.shown) + num_names + sum(context.values())
         super().__init__(observation_space, features_dim=num_devices * self.per_device)
-        names = torch.zeros(num_devices, num_names)
-        if num_names > 0:
-            names[torch.arange(num_devices), torch.arange(num_devices) % num_names] = 1.0
-        self.register_buffer("names", names)
+        self.register_buffer("names", one_hot_names(num_devices, num_names))
 
     def forward(self, observations: dict[str, Tensor]) -> Tensor:
         """(batch, N * F)."""
-        own = torch.cat([observations[name].unflatten(1, (self.num_devices, -1)) for name in self.device_names], dim=-1)
+        own = by_device(observations, self.device_names, self.num_devices)
         # where numbers are equal, the first device has the lower rank: no two devices are the same
         columns = own.transpose(1, 2).contiguous()
         places = torch.linspace(-1, 1, self.num_devices).expand_as(columns)
@@ -133,10 +129,8 @@ class DeviceHeads(nn.Module):
         self.count = _small_linear(hidden, num_counts) if num_counts else None
         layers = [_small_linear(hidden, size) for size in sizes]
         if idle_probability is not None and sizes[0] > 1:
-            working = torch.arange(sizes[0] - 1) * math.log(later_options)
-            idle = working.logsumexp(0) + math.log(idle_probability / (1 - idle_probability))
             with torch.no_grad():
-                layers[0].bias.copy_(torch.cat([idle[None], working]))
+                layers[0].bias.copy_(first_logits(sizes[0], idle_probability, later_options))
         self.heads = nn.ModuleList(layers)
 
     def forward(self, latent: Tensor) -> Tensor:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import math
 import pickle
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from agents.multi_agent.teams import TeamShape, make_actor
 from qfl_envs.competitor import Competitor, Cost
 from qfl_envs.envs.device_agents import DeviceAgents
 from qfl_envs.errors import InvalidValueError
+from qfl_envs.system.devices import server_seconds
 from train.plans import MODE_FILE, MODEL_FILE, ModelFileError, read_plan
 from train.validation import Player
 
@@ -78,15 +78,12 @@ class TrainedTeam(Competitor):
     def cost(self) -> Cost:
         """With the parameters of the policy, which is all that devices need to play.
 
-        A device runs its circuit once, with one shot; all devices do so at the same time. The processors are the
-        fleet's, with the geometric mean of their seconds per shot.
+        A device runs its circuit once, with one shot; all devices do so at the same time, on average processors.
         """
-        counts, is_quantum = self.actor.counts(), isinstance(self.actor, EntangledActor)
-        circuits, quantum_s = 0, 0.0
-        if is_quantum and self._decisions:
-            fleet = self.env.scenario.fleet
+        counts, circuits, quantum_s = self.actor.counts(), 0, 0.0
+        if self.kind == "quantum" and self._decisions:
             circuits = self.shape.num_devices
-            quantum_s = fleet.queue_s + math.sqrt(fleet.shot_s[0] * fleet.shot_s[1])
+            quantum_s = server_seconds(self.env.scenario.fleet, shots=1)
         return Cost(
             parameters=counts.total,
             circuit_evaluations=circuits,

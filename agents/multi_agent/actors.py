@@ -12,7 +12,6 @@ probability, which is what devices that share entanglement can correlate; its ma
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from typing import NamedTuple
 
 import torch
@@ -20,6 +19,8 @@ from torch import Tensor, nn
 
 from agents.multi_agent.local_circuits import DeviceLinear, LocalCircuit, operators
 from agents.multi_agent.shared_states import Clusters, SharedState
+from agents.parameters import count
+from baselines.device_entries import one_hot_names
 from qfl_envs.quantum.circuits import Circuit, z_signs
 
 SMALLEST_PROBABILITY = 1e-9
@@ -39,15 +40,28 @@ class Counts(NamedTuple):
         return sum(self)
 
 
+class Names(nn.Module):
+    """Tells devices apart that share weights: appends to what each observes what it is called."""
+
+    names: Tensor
+
+    def __init__(self, num_devices: int, num_names: int) -> None:
+        """Name the devices: device n of N is called n modulo M; with M = 0 there are no names."""
+        super().__init__()
+        self.register_buffer("names", one_hot_names(num_devices, num_names), persistent=False)
+
+    def forward(self, observations: Tensor) -> Tensor:
+        """(..., N, F) -> (..., N, F + M)."""
+        return torch.cat([observations, self.names.expand(*observations.shape[:-1], -1)], dim=-1)
+
+
 class Actor(nn.Module):
     """Base: what the trainer and those who play need of a policy.
 
     Attributes:
         clusters: Which devices decide jointly; their probabilities are clipped together in training.
-        names: (N, M) what tells devices apart, appended to what they observe.
+        named: Appends names to what devices observe.
     """
-
-    names: Tensor
 
     def __init__(self, clusters: Clusters, num_names: int) -> None:
         """Name the devices.
@@ -58,7 +72,7 @@ class Actor(nn.Module):
         """
         super().__init__()
         self.clusters = clusters
-        self.register_buffer("names", one_hot_names(clusters.num_devices, num_names), persistent=False)
+        self.named = Names(clusters.num_devices, num_names)
 
     def log_probabilities(self, observations: Tensor, masks: Tensor, options: Tensor) -> tuple[Tensor, Tensor]:
         """How likely options are.
@@ -132,9 +146,8 @@ class EntangledActor(Actor):
         """
         super().__init__(clusters, num_names)
         copies = clusters.num_devices if own_weights else None
-        entangled = 0 if shared.chain == "product" else shared.num_shared
         self.shared = shared
-        self.local = LocalCircuit(circuit, entangled, num_features + num_names, copies)
+        self.local = LocalCircuit(circuit, shared.num_entangled, num_features + num_names, copies)
         self.head = DeviceLinear(circuit.num_qubits, num_options, copies)
         _begin_with(self.head, first_logits)
         self.register_buffer("signs", torch.tensor(z_signs(circuit.num_qubits), dtype=torch.float32), persistent=False)
@@ -145,7 +158,7 @@ class EntangledActor(Actor):
 
     def _parts(self, observations: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
         """States (E, N, T, D), and the probabilities K (E, N, D, O) of the open options after each outcome."""
-        states = self.local(with_names(observations, self.names))
+        states = self.local(self.named(observations))
         if self.head.weight.ndim == 2:
             logits = self.signs @ self.head.weight + self.head.bias
         else:
@@ -205,9 +218,7 @@ class EntangledActor(Actor):
 
     def counts(self) -> Counts:
         """See :class:`Counts`."""
-        return Counts(
-            _numel(self.local.angles), _numel(self.local.encoder.parameters()), _numel(self.head.parameters())
-        )
+        return Counts(count(self.local.angles), count(self.local.encoder.parameters()), count(self.head.parameters()))
 
     def groups(self) -> dict[str, list[nn.Parameter]]:
         """See :meth:`Actor.groups`."""
@@ -251,7 +262,7 @@ class ClassicalActor(Actor):
         _begin_with(last, first_logits)
 
     def _logarithms(self, observations: Tensor, masks: Tensor) -> Tensor:
-        logits: Tensor = self.network(with_names(observations, self.names))
+        logits: Tensor = self.network(self.named(observations))
         return logits.masked_fill(~masks, -math.inf).log_softmax(-1)
 
     def log_probabilities(self, observations: Tensor, masks: Tensor, options: Tensor) -> tuple[Tensor, Tensor]:
@@ -275,24 +286,11 @@ class ClassicalActor(Actor):
 
     def counts(self) -> Counts:
         """See :class:`Counts`."""
-        return Counts(0, _numel(self.parameters()), 0)
+        return Counts(0, count(self.parameters()), 0)
 
     def groups(self) -> dict[str, list[nn.Parameter]]:
         """See :meth:`Actor.groups`."""
         return {"classical": list(self.parameters())}
-
-
-def one_hot_names(num_devices: int, num_names: int) -> Tensor:
-    """(N, M): a one where device n is called n modulo M."""
-    names = torch.zeros(num_devices, num_names)
-    if num_names > 0:
-        names[torch.arange(num_devices), torch.arange(num_devices) % num_names] = 1.0
-    return names
-
-
-def with_names(observations: Tensor, names: Tensor) -> Tensor:
-    """(..., N, F + M)."""
-    return torch.cat([observations, names.expand(*observations.shape[:-1], -1)], dim=-1)
 
 
 def tanh_network(sizes: list[int], copies: int | None, gain: float) -> nn.Sequential:
@@ -313,7 +311,3 @@ def _begin_with(head: DeviceLinear, logits: Tensor | None) -> None:
 def _squared(amplitudes: Tensor) -> Tensor:
     """|z|^2, whose derivative at 0 is 0."""
     return torch.view_as_real(amplitudes).square().sum(-1)
-
-
-def _numel(parameters: Iterable[nn.Parameter]) -> int:
-    return sum(parameter.numel() for parameter in parameters)

@@ -15,9 +15,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from agents.multi_agent.actors import Counts, one_hot_names, tanh_network, with_names
+from agents.multi_agent.actors import Counts, Names, tanh_network
 from agents.multi_agent.local_circuits import LocalCircuit, operators
 from agents.multi_agent.shared_states import Clusters, SharedState
+from agents.parameters import count
 from qfl_envs.quantum.circuits import Circuit, z_signs
 
 
@@ -40,7 +41,6 @@ class Critic(nn.Module):
 class EntangledCritic(Critic):
     """V = b + w sum over clusters of (1 + <Z...Z>) / 2; w and b are all that the server trains."""
 
-    names: Tensor
     parity: Tensor
 
     def __init__(
@@ -55,18 +55,17 @@ class EntangledCritic(Critic):
         """Make the critic; arguments as those of :class:`agents.multi_agent.actors.EntangledActor`."""
         super().__init__()
         self.clusters, self.shared = clusters, shared
-        entangled = 0 if shared.chain == "product" else shared.num_shared
         copies = clusters.num_devices if own_weights else None
-        self.local = LocalCircuit(circuit, entangled, num_features + num_names, copies)
+        self.local = LocalCircuit(circuit, shared.num_entangled, num_features + num_names, copies)
         self.scale = nn.Parameter(torch.tensor(1.0))
         self.bias = nn.Parameter(torch.tensor(-clusters.count / 2))
         signs = torch.tensor(z_signs(circuit.num_qubits), dtype=torch.float32)
         self.register_buffer("parity", signs.prod(-1), persistent=False)
-        self.register_buffer("names", one_hot_names(clusters.num_devices, num_names), persistent=False)
+        self.named = Names(clusters.num_devices, num_names)
 
     def parities(self, observations: Tensor) -> Tensor:
         """(E, G) expectation of the product of Pauli-Z on all qubits of each cluster."""
-        measured = operators(self.local(with_names(observations, self.names)), self.parity)
+        measured = operators(self.local(self.named(observations)), self.parity)
         return self.shared.expectation(self.clusters.split(measured, -3, 1.0))
 
     def forward(self, observations: Tensor, states: Tensor) -> Tensor:
@@ -76,8 +75,7 @@ class EntangledCritic(Critic):
 
     def counts(self) -> Counts:
         """See :meth:`Critic.counts`."""
-        before = sum(parameter.numel() for parameter in self.local.encoder.parameters())
-        return Counts(sum(parameter.numel() for parameter in self.local.angles), before, 2)
+        return Counts(count(self.local.angles), count(self.local.encoder.parameters()), 2)
 
     def groups(self) -> dict[str, list[nn.Parameter]]:
         """See :meth:`Critic.groups`."""
@@ -95,7 +93,7 @@ class ClassicalCritic(Critic):
 
     def counts(self) -> Counts:
         """See :meth:`Critic.counts`."""
-        return Counts(0, sum(parameter.numel() for parameter in self.parameters()), 0)
+        return Counts(0, count(self.parameters()), 0)
 
     def groups(self) -> dict[str, list[nn.Parameter]]:
         """See :meth:`Critic.groups`."""
@@ -105,17 +103,15 @@ class ClassicalCritic(Critic):
 class SplitCritic(ClassicalCritic):
     """The classical counterpart: one small network on each device's observation, and the mean of what they say."""
 
-    names: Tensor
-
     def __init__(self, num_devices: int, hidden: list[int], num_features: int, num_names: int = 0) -> None:
         """Make the critic: N devices, the width of each hidden layer, F features, M names."""
         super().__init__()
         self.network = tanh_network([num_features + num_names, *hidden, 1], None, gain=1.0)
-        self.register_buffer("names", one_hot_names(num_devices, num_names), persistent=False)
+        self.named = Names(num_devices, num_names)
 
     def forward(self, observations: Tensor, states: Tensor) -> Tensor:
         """See :meth:`Critic.forward`; uses the observations."""
-        value: Tensor = self.network(with_names(observations, self.names)).squeeze(-1).mean(-1)
+        value: Tensor = self.network(self.named(observations)).squeeze(-1).mean(-1)
         return value
 
 

@@ -77,9 +77,8 @@ def _measured(
     qubits = circuit.num_qubits
 
     def run() -> Any:
-        if shared.chain != "product":
-            for wire in range(shared.num_shared):
-                _entangle([n * qubits + wire for n in range(shared.num_devices)], shared.chain)
+        for wire in range(shared.num_entangled):
+            _entangle([n * qubits + wire for n in range(shared.num_devices)], shared.chain)
         for n in range(shared.num_devices):
             apply(circuit, rotations[n], phases[n], scales[n], inputs[n], first_wire=n * qubits)
         return measure()

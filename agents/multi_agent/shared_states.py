@@ -53,9 +53,14 @@ class SharedState:
             raise InvalidValueError("num_shared", self.num_shared, "at least 1 qubit per device")
 
     @property
+    def num_entangled(self) -> int:
+        """Qubits of each device that are entangled with those of others: e, or 0 in the control."""
+        return 0 if self.chain == "product" else self.num_shared
+
+    @property
     def num_terms(self) -> int:
         """Terms T of the sum: 2^e, or 1 without entanglement."""
-        return 1 if self.chain == "product" else 2**self.num_shared
+        return int(2**self.num_entangled)
 
     def amplitudes(self) -> np.ndarray:
         """(T) amplitude of each term."""

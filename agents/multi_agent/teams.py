@@ -10,16 +10,14 @@ Tables of an actor or critic, by ``kind``:
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
-
-import torch
-from torch import Tensor
 
 from agents.multi_agent.actors import Actor, ClassicalActor, EntangledActor
 from agents.multi_agent.critics import CentralCritic, Critic, EntangledCritic, SplitCritic
 from agents.multi_agent.shared_states import Clusters, SharedState
+from agents.parameters import matching_width
+from baselines.first_logits import first_logits
 from qfl_envs.errors import InvalidValueError
 from qfl_envs.quantum.circuits import Circuit
 
@@ -56,7 +54,8 @@ def make_actor(settings: Mapping[str, Any], shape: TeamShape) -> Actor:
         InvalidValueError: For a kind that does not exist.
     """
     table, names = settings["actor"], settings["num_names"]
-    logits = _first_logits(shape.num_options, settings.get("idle_probability"), settings.get("later_options", 1.0))
+    idle, later = settings.get("idle_probability"), settings.get("later_options", 1.0)
+    logits = None if idle is None else first_logits(shape.num_options, idle, later)
     own_weights = table.get("own_weights", False)
     if table["kind"] == "entangled":
         clusters, circuit, shared = _quantum_parts(table, shape)
@@ -67,7 +66,7 @@ def make_actor(settings: Mapping[str, Any], shape: TeamShape) -> Actor:
         hidden = table.get("hidden")
         if hidden is None:
             wanted = make_actor({**settings, "actor": table["matches"]}, shape).counts().total
-            hidden = [_width(wanted, shape.num_features + names, shape.num_options)]
+            hidden = [matching_width(wanted, shape.num_features + names, shape.num_options)]
         return ClassicalActor(
             shape.num_devices, hidden, shape.num_features, shape.num_options, own_weights, names, logits
         )
@@ -84,7 +83,7 @@ def make_critic(settings: Mapping[str, Any], shape: TeamShape) -> Critic:
         hidden = table.get("hidden")
         if hidden is None:
             wanted = make_critic({**settings, "critic": table["matches"]}, shape).counts().total
-            hidden = [_width(wanted, shape.num_features + names, 1)]
+            hidden = [matching_width(wanted, shape.num_features + names, 1)]
         return SplitCritic(shape.num_devices, hidden, shape.num_features, names)
     if table["kind"] == "central":
         return CentralCritic(shape.num_state, table["hidden"])
@@ -95,16 +94,3 @@ def _quantum_parts(table: Mapping[str, Any], shape: TeamShape) -> tuple[Clusters
     size = min(table["cluster_size"], shape.num_devices)
     circuit = Circuit(table["qubits"], table["layers"], entangler=table["entangler"])
     return Clusters(shape.num_devices, size), circuit, SharedState(table["chain"], size, table["shared"])
-
-
-def _width(wanted: int, inputs: int, outputs: int) -> int:
-    """Of the hidden layer with which a network has about as many parameters as wanted, at least 1."""
-    return max(1, round((wanted - outputs) / (inputs + 1 + outputs)))
-
-
-def _first_logits(num_options: int, idle_probability: float | None, later_options: float) -> Tensor | None:
-    if idle_probability is None:
-        return None
-    working = torch.arange(num_options - 1) * math.log(later_options)
-    idle = working.logsumexp(0) + math.log(idle_probability / (1 - idle_probability))
-    return torch.cat([idle[None], working])

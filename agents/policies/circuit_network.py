@@ -16,6 +16,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
+from agents.parameters import matching_width
 from agents.policies.circuit_layer import CircuitLayer
 from qfl_envs.errors import InvalidValueError
 from qfl_envs.fields import reject_unknown
@@ -177,7 +178,7 @@ class MatchedNetwork(Network):
             ends: Whether that layer belongs to this network, or follows it.
         """
         super().__init__(features, num_qubits)
-        hidden = max(1, round((parameters - outputs) / (num_qubits + 1 + outputs)))
+        hidden = matching_width(parameters, num_qubits, outputs)
         layers: list[nn.Module] = [nn.Linear(num_qubits, hidden), nn.Tanh()]
         self.layers = nn.Sequential(*layers, *([nn.Linear(hidden, outputs)] if ends else []))
         self.width = outputs if ends else hidden

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from stable_baselines3.common.policies import BasePolicy
 from torch import nn
 
+from agents.parameters import count
 from agents.policies.circuit_layer import circuit_layers
 from agents.policies.circuit_network import CircuitNetwork, CircuitSettings
 from agents.policies.execution import Execution
@@ -64,9 +64,9 @@ class CircuitPolicy(BasePolicy):
         network = self.trained_network()
         networks = _networks(network)
         return Parts(
-            quantum=_count(parameter for layer in circuit_layers(network) for parameter in layer.parameters()),
-            pre=_count(parameter for one in networks for parameter in one.pre.parameters()),
-            post=len(networks) + _count(p for module in self.last_layers() for p in module.parameters()),
+            quantum=count(parameter for layer in circuit_layers(network) for parameter in layer.parameters()),
+            pre=count(parameter for one in networks for parameter in one.pre.parameters()),
+            post=len(networks) + count(p for module in self.last_layers() for p in module.parameters()),
         )
 
     def make_grouped_optimizer(self, rate: float) -> RateGroups:
@@ -87,7 +87,3 @@ class CircuitPolicy(BasePolicy):
 
 def _networks(module: nn.Module) -> list[CircuitNetwork]:
     return [part for part in module.modules() if isinstance(part, CircuitNetwork)]
-
-
-def _count(parameters: Iterable[nn.Parameter]) -> int:
-    return sum(parameter.numel() for parameter in parameters)

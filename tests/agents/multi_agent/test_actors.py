@@ -104,7 +104,8 @@ def test_options_are_drawn_as_often_as_they_are_likely(devices, size, own_weight
 
 def test_gradients_of_the_joint_probability_are_exact():
     actor = entangled("psi+", 2, 2).double()
-    actor.names, actor.signs = actor.names.double(), actor.signs.double()
+    actor.named.double()
+    actor.signs = actor.signs.double()
     observations, masks = random_observations(3, 2, FEATURES).double(), torch.ones(3, 2, OPTIONS, dtype=torch.bool)
     options = torch.tensor([[0, 1], [2, 0], [1, 1]])
     actor.log_probabilities(observations, masks, options)[0].sum().backward()
