@@ -42,7 +42,7 @@ class Configurations:
 
     def names(self) -> list[str]:
         """Agents that have settings."""
-        return list(_document(self._files))
+        return list(read_tables(self._files))
 
     def configuration(self, agent: str, env_id: str, preset: str) -> dict[str, Any]:
         """Settings of an agent in an environment and preset.
@@ -65,7 +65,7 @@ class Configurations:
         Raises:
             UnknownNameError: Naming all agents.
         """
-        document = _document(self._files)
+        document = read_tables(self._files)
         reject_unknown([agent], document, "algorithm")
         settings: dict[str, Any] = {"kind": "classical", "environment": {}, "environment_share": 1.0}
         for level in levels(document, agent, env_id, preset):
@@ -82,13 +82,14 @@ class Configurations:
         Raises:
             UnknownNameError: Naming all agents.
         """
-        document = _document(self._files)
+        document = read_tables(self._files)
         reject_unknown([agent], document, "algorithm")
         return next((level[key] for level in reversed(levels(document, agent, "", "")) if key in level), absent)
 
 
 @cache
-def _document(files: tuple[Path, ...]) -> dict[str, Any]:
+def read_tables(files: tuple[Path, ...]) -> dict[str, Any]:
+    """All tables of TOML files, read once."""
     return {name: table for file in files for name, table in tomllib.loads(file.read_text()).items()}
 
 

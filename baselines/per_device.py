@@ -18,7 +18,6 @@ from sb3_contrib.common.maskable.policies import MaskableActorCriticPolicy
 from stable_baselines3.common.policies import ActorCriticPolicy, BasePolicy
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import Tensor, nn
-from torch.optim import Optimizer
 
 from baselines.counted_choices import CountedChoices
 from baselines.device_entries import by_device, lengths_of_entries, one_hot_names
@@ -236,10 +235,6 @@ class PerDevice(BasePolicy):
         """
         return DeviceNetwork(self.num_devices, features, self.hidden)
 
-    def make_optimizer(self, rate: float) -> Optimizer:
-        """What trains all parameters, at a learning rate at first."""
-        return self.optimizer_class(self.parameters(), lr=rate, **self.optimizer_kwargs)  # type: ignore[call-arg]
-
     def device_outputs(self) -> int:
         """Logits, or numbers, that the heads make of one device, counts of participants among them."""
         return sum(choices_of_a_device(self.action_space, self.num_devices)) + len(self._counts())
@@ -256,7 +251,7 @@ class PerDevice(BasePolicy):
         )
         if counts:
             self.action_dist = CountedChoices(self.num_devices, sizes, counts)
-        self.optimizer = self.make_optimizer(lr_schedule(1))
+        self.optimizer = self.optimizer_class(self.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs)  # type: ignore[call-arg]
 
     def _get_action_dist_from_latent(self, latent_pi: Tensor) -> Any:
         if isinstance(self.action_dist, CountedChoices):

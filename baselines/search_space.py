@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-from baselines.configurations import LIKE
+from baselines.configurations import levels, read_tables
 from qfl_envs.errors import InvalidValueError
 from qfl_envs.fields import reject_unknown
 
@@ -39,25 +37,16 @@ class SearchSpaces:
             UnknownNameError: Naming all agents.
             InvalidValueError: For a range without ends, or without anything in between.
         """
+        document = read_tables(self._files)
+        reject_unknown([agent], document, "algorithm to tune")
         space: Space = {}
-        for table in self._tables(agent):
+        for table in levels(document, agent, "", ""):
             for key, value in table.items():
                 if key == POLICIES:
                     space |= _flat("policy_kwargs", value.get(policy, {}))
-                elif key != LIKE:
+                else:
                     space |= _flat(key, value)
         return space
-
-    def _tables(self, agent: str) -> list[dict[str, Any]]:
-        document = _document(self._files)
-        reject_unknown([agent], document, "algorithm to tune")
-        table = document[agent]
-        return [*(self._tables(table[LIKE]) if LIKE in table else []), table]
-
-
-@cache
-def _document(files: tuple[Path, ...]) -> dict[str, Any]:
-    return {name: table for file in files for name, table in tomllib.loads(file.read_text()).items()}
 
 
 search_space = SearchSpaces(FILE).search_space

@@ -6,19 +6,17 @@ competitor but a setting, under which any competitor can play: ``qfl evaluate --
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from baselines.configurations import read_tables
 from qfl_envs.errors import InvalidValueError
 from qfl_envs.fields import reject_unknown
 
 
-@lru_cache(maxsize=1)
 def _document() -> dict[str, Any]:
-    return tomllib.loads(Path(__file__).with_name("servers.toml").read_text())
+    return read_tables((Path(__file__).with_name("servers.toml"),))
 
 
 def names() -> list[str]:

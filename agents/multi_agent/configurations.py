@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import tomllib
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from baselines.configurations import levels
+from baselines.configurations import levels, read_tables
 from qfl_envs.fields import reject_unknown
 
 MATCHES = "matches"
 """Key of a classical network that has as many parameters as the network of the same part in another team."""
+FILE = Path(__file__).with_name("settings.toml")
 
 
-@lru_cache(maxsize=1)
 def _document() -> dict[str, Any]:
-    return tomllib.loads(Path(__file__).with_name("settings.toml").read_text())
+    return read_tables((FILE,))
 
 
 def names() -> list[str]:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from gymnasium import spaces
 from stable_baselines3.common.policies import BasePolicy
+from stable_baselines3.common.torch_layers import CombinedExtractor
+from stable_baselines3.common.type_aliases import Schedule
 from torch import nn
 
 from agents.parameters import count
@@ -13,6 +16,7 @@ from agents.policies.circuit_layer import circuit_layers
 from agents.policies.circuit_network import CircuitNetwork, CircuitSettings
 from agents.policies.execution import Execution
 from agents.policies.rate_groups import RateGroups, grouped_optimizer
+from baselines.fleet_summary import FleetSummary
 
 
 @dataclass(frozen=True)
@@ -36,14 +40,36 @@ class CircuitPolicy(BasePolicy):
     Attributes:
         settings: The circuit.
         execution: Where all circuits run.
+        num_devices: Devices N of a Dict observation, where they are shown as a fleet.
     """
 
     settings: CircuitSettings
     execution: Execution
+    num_devices: int | None
 
     def take_settings(self, keywords: dict[str, Any]) -> None:
         """Take the settings out of a policy's keywords."""
         self.settings = CircuitSettings.taken_from(keywords)
+
+    def take_fleet(
+        self, observation_space: spaces.Space[Any], num_devices: int | None, keywords: dict[str, Any]
+    ) -> None:
+        """Add to a policy's keywords how a Dict is shown: all numbers, or those of N devices summarised."""
+        self.num_devices = num_devices
+        if isinstance(observation_space, spaces.Dict):
+            keywords.setdefault("features_extractor_class", CombinedExtractor if num_devices is None else FleetSummary)
+        if num_devices is not None:
+            keywords["features_extractor_kwargs"] = {"num_devices": num_devices}
+
+    def _build(self, lr_schedule: Schedule) -> None:
+        """Make the networks, and what trains them at rates of their own."""
+        super()._build(lr_schedule)  # type: ignore[misc]  # that of the policy that comes after
+        self.finish_network()
+        self.run_on(Execution())
+        self.optimizer = self.make_grouped_optimizer(lr_schedule(1))
+
+    def finish_network(self) -> None:
+        """Change what the policy that comes after has made; nothing, if it fits."""
 
     def run_on(self, execution: Execution) -> None:
         """Let all circuits run elsewhere; the weights stay what they are."""
@@ -82,7 +108,21 @@ class CircuitPolicy(BasePolicy):
 
     def _get_constructor_parameters(self) -> dict[str, Any]:
         """What a saved policy is rebuilt from."""
-        return {**super()._get_constructor_parameters(), **asdict(self.settings)}
+        return {**super()._get_constructor_parameters(), **asdict(self.settings), "num_devices": self.num_devices}
+
+
+class ActorCriticCircuits(CircuitPolicy):
+    """Base of those with an actor and a critic."""
+
+    mlp_extractor: Any  # declared by SB3's policies as networks of their own, used by their interface
+    action_net: Any
+    value_net: Any
+
+    def last_layers(self) -> list[nn.Module]:
+        """The heads behind circuits."""
+        if self.settings.network == "mlp":
+            return []
+        return [self.action_net, *([self.value_net] if self.settings.critic == "circuit" else [])]
 
 
 def _networks(module: nn.Module) -> list[CircuitNetwork]:

@@ -10,11 +10,9 @@ from sb3_contrib.common.maskable.policies import MaskableActorCriticPolicy
 from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.type_aliases import Schedule
 from torch import Tensor, nn
-from torch.optim import Optimizer
 
 from agents.policies.circuit_network import CircuitSettings
-from agents.policies.circuit_policy import CircuitPolicy
-from agents.policies.execution import Execution
+from agents.policies.circuit_policy import ActorCriticCircuits
 from baselines.per_device import PerDevice
 from qfl_envs.errors import InvalidValueError
 
@@ -65,10 +63,10 @@ class DeviceCircuits(nn.Module):
         return latent
 
 
-class _PerDeviceCircuit(CircuitPolicy, PerDevice):
+class _PerDeviceCircuit(ActorCriticCircuits, PerDevice):
     """A policy per device whose network is a circuit."""
 
-    value_net: Any
+    num_devices: int
 
     def __init__(
         self,
@@ -99,17 +97,6 @@ class _PerDeviceCircuit(CircuitPolicy, PerDevice):
     def make_network(self, features: int) -> nn.Module:
         """Circuits, or their control."""
         return DeviceCircuits(self.num_devices, features, self.hidden, self.device_outputs(), self.settings)
-
-    def make_optimizer(self, rate: float) -> Optimizer:
-        """With learning rates by group."""
-        self.run_on(Execution())
-        return self.make_grouped_optimizer(rate)
-
-    def last_layers(self) -> list[nn.Module]:
-        """The heads behind circuits."""
-        if self.settings.network == "mlp":
-            return []
-        return [self.action_net, *([self.value_net] if self.settings.critic == "circuit" else [])]
 
 
 class PerDeviceVQCPolicy(_PerDeviceCircuit, ActorCriticPolicy):

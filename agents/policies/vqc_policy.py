@@ -7,14 +7,12 @@ from typing import Any
 from gymnasium import spaces
 from sb3_contrib.common.maskable.policies import MaskableActorCriticPolicy
 from stable_baselines3.common.policies import ActorCriticPolicy
-from stable_baselines3.common.torch_layers import CombinedExtractor, create_mlp
+from stable_baselines3.common.torch_layers import create_mlp
 from stable_baselines3.common.type_aliases import Schedule
 from torch import Tensor, nn
 
 from agents.policies.circuit_network import Network
-from agents.policies.circuit_policy import CircuitPolicy
-from agents.policies.execution import Execution
-from baselines.fleet_summary import FleetSummary
+from agents.policies.circuit_policy import ActorCriticCircuits
 from qfl_envs.errors import InvalidValueError
 
 
@@ -42,12 +40,9 @@ class ActorAndCritic(nn.Module):
         return latent
 
 
-class _ActorCritic(CircuitPolicy):
+class _ActorCritic(ActorCriticCircuits):
     """What makes an actor-critic policy one with circuits; comes before that policy's class."""
 
-    mlp_extractor: Any  # declared by both policies as networks of their own, used by their interface
-    action_net: Any
-    value_net: Any
     net_arch: Any
     features_dim: int
     activation_fn: type[nn.Module]
@@ -76,11 +71,7 @@ class _ActorCritic(CircuitPolicy):
                 partition has outcomes.
         """
         self.take_settings(keywords)
-        self.num_devices = num_devices
-        if isinstance(observation_space, spaces.Dict):
-            keywords.setdefault("features_extractor_class", CombinedExtractor if num_devices is None else FleetSummary)
-        if num_devices is not None:
-            keywords["features_extractor_kwargs"] = {"num_devices": num_devices}
+        self.take_fleet(observation_space, num_devices, keywords)
         super().__init__(observation_space, action_space, lr_schedule, **keywords)
 
     @property
@@ -110,21 +101,10 @@ class _ActorCritic(CircuitPolicy):
             width = widths[-1] if widths else features
         self.mlp_extractor = ActorAndCritic(actor, critic, width).to(self.device)
 
-    def _build(self, lr_schedule: Schedule) -> None:
-        super()._build(lr_schedule)  # type: ignore[misc]  # that of the actor-critic policy that comes after
+    def finish_network(self) -> None:
+        """No last layer behind a network that decides."""
         if self.decides:
             self.action_net = nn.Identity()
-        self.run_on(Execution())
-        self.optimizer = self.make_grouped_optimizer(lr_schedule(1))
-
-    def last_layers(self) -> list[nn.Module]:
-        """The heads behind circuits."""
-        if self.settings.network == "mlp":
-            return []
-        return [self.action_net, *([self.value_net] if self.settings.critic == "circuit" else [])]
-
-    def _get_constructor_parameters(self) -> dict[str, Any]:
-        return {**super()._get_constructor_parameters(), "num_devices": self.num_devices}
 
 
 class VQCPolicy(_ActorCritic, ActorCriticPolicy):

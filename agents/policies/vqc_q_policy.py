@@ -5,15 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from gymnasium import spaces
-from stable_baselines3.common.torch_layers import BaseFeaturesExtractor, CombinedExtractor
+from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.common.type_aliases import Schedule
 from stable_baselines3.dqn.policies import DQNPolicy, QNetwork
 from torch import nn
 
 from agents.policies.circuit_network import CircuitSettings
 from agents.policies.circuit_policy import CircuitPolicy
-from agents.policies.execution import Execution
-from baselines.fleet_summary import FleetSummary
 from qfl_envs.errors import InvalidValueError
 
 
@@ -70,11 +68,7 @@ class VQCQPolicy(CircuitPolicy, DQNPolicy):
         self.take_settings(keywords)
         if self.settings.readout == "partition":
             raise InvalidValueError("readout", "partition", "'local', since values of actions are no probabilities")
-        self.num_devices = num_devices
-        if isinstance(observation_space, spaces.Dict):
-            keywords.setdefault("features_extractor_class", CombinedExtractor if num_devices is None else FleetSummary)
-        if num_devices is not None:
-            keywords["features_extractor_kwargs"] = {"num_devices": num_devices}
+        self.take_fleet(observation_space, num_devices, keywords)
         super().__init__(observation_space, action_space, lr_schedule, **keywords)
 
     def make_q_net(self) -> QNetwork:
@@ -83,11 +77,6 @@ class VQCQPolicy(CircuitPolicy, DQNPolicy):
         made = self._update_features_extractor(arguments, features_extractor=None)
         return CircuitQNetwork(settings=self.settings, **made).to(self.device)
 
-    def _build(self, lr_schedule: Schedule) -> None:
-        super()._build(lr_schedule)
-        self.run_on(Execution())
-        self.optimizer = self.make_grouped_optimizer(lr_schedule(1))
-
     def trained_network(self) -> nn.Module:
         """The network of the actions; its target is a copy."""
         return self.q_net
@@ -95,6 +84,3 @@ class VQCQPolicy(CircuitPolicy, DQNPolicy):
     def last_layers(self) -> list[nn.Module]:
         """The layer that makes values of what the circuit measures."""
         return [self.q_net.q_net[-1]] if self.settings.network == "circuit" else []
-
-    def _get_constructor_parameters(self) -> dict[str, Any]:
-        return {**super()._get_constructor_parameters(), "num_devices": self.num_devices}

@@ -156,7 +156,7 @@ def test_values_go_to_their_places_and_leave_the_rest():
 
 def test_a_range_that_is_empty_is_refused(monkeypatch):
     monkeypatch.setattr(
-        spaces_of, "_document", lambda files: {"ppo": {"algorithm": {"gamma": {"low": 1.0, "high": 0.5}}}}
+        spaces_of, "read_tables", lambda files: {"ppo": {"algorithm": {"gamma": {"low": 1.0, "high": 0.5}}}}
     )
     with pytest.raises(InvalidValueError, match="range of algorithm.gamma"):
         search_space("ppo", "mlp")
