@@ -70,13 +70,6 @@ class SharedState:
         signs = (-1.0) ** ones if self.chain.endswith("-") else np.ones(self.num_terms)
         return signs * 2.0 ** (-self.num_shared / 2)
 
-    def bits(self) -> np.ndarray:
-        """(T, n) value of each device's shared qubits in each term, the first wire as the most significant bit."""
-        terms = np.repeat(np.arange(self.num_terms)[:, None], self.num_devices, axis=1)
-        if self.chain.startswith("psi"):
-            terms[:, 1::2] = self.num_terms - 1 - terms[:, 1::2]
-        return terms
-
     def expectation(self, operators: Tensor) -> Tensor:
         """Expectation of a product of one Hermitian operator per device, in O(n 4^e) instead of 2^(n d).
 
@@ -85,7 +78,8 @@ class SharedState:
                 qubits in |0>; all ones for a place that no device has, which leaves the chain of the others.
 
         Returns:
-            (...) real: sum_{t,t'} c_t c_t' prod_i <b_i(t)|A_i|b_i(t')>, with the amplitudes c and bits b(t).
+            (...) real: sum_{t,t'} c_t c_t' prod_i <b_i(t)|A_i|b_i(t')>, with the amplitudes c of the terms t
+            and b_i(t) what device i has in them.
         """
         product = self.ordered(operators, 0)
         for device in range(1, self.num_devices):

@@ -134,6 +134,19 @@ def test_every_reset_and_step_equals_that_of_scalar_environments(env_id, mode):
     assert ends >= NUM_ENVS
 
 
+@every_mode
+def test_rows_that_end_at_different_times_equal_scalar_environments(mode):
+    arguments = {"max_rounds": 8, "target_accuracy": 0.2, "learning": {"model": "surrogate"}}
+    native, reference = make_pair("qfl/Scheduling-v0", mode, **arguments)
+    some_end = 0
+    for step, other in play_both(native, reference, mode):
+        assert_steps_equal(step, other)
+        if len(step) == 5:
+            ended = step[2] | step[3]
+            some_end += ended.any() and not ended.all()
+    assert some_end > 0
+
+
 @every_env
 @every_mode
 @every_preset

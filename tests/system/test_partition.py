@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qfl_envs.scenario import PARTITIONS, Learning
-from qfl_envs.system.learning.partition import capacity, partition
+from qfl_envs.system.learning.partition import _shuffled_within, capacity, partition
 
 LABELS = np.random.default_rng(0).permutation(np.repeat(np.arange(10), 100))
 modest = settings(deadline=None, max_examples=30, derandomize=True)
@@ -143,3 +143,12 @@ def test_the_capacity_holds_the_largest_device(kind):
     learning = Learning(partition=kind, size_spread=0.9)
     index, _ = partition(learning, LABELS, 20, np.random.default_rng(0))
     assert index.shape == (20, capacity(learning, len(LABELS), 20))
+
+
+@modest
+@given(st.integers(1, 4), st.integers(0, 60), st.integers(0, 1000), st.sampled_from([1.0, 0.01]))
+def test_members_of_a_group_are_in_the_order_of_their_random_numbers(groups, count, seed, spread):
+    rng = np.random.default_rng(seed)
+    # with a small spread all fall into few buckets
+    group, uniform = rng.integers(groups, size=count), spread * rng.random(count)
+    np.testing.assert_array_equal(_shuffled_within(group, uniform, groups), np.lexsort((uniform, group)))
