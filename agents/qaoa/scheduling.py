@@ -84,9 +84,7 @@ class SelectionProblem:
         pair = 1.0 - both[..., 0]
         np.fill_diagonal(pair, 0.0)
         nothing = np.zeros_like
-        return OneHotQuadratic(
-            np.stack([linear, nothing(linear)], -1)[None], np.stack([pair, nothing(pair)], -1)[None]
-        )
+        return OneHotQuadratic(np.stack([linear, nothing(linear)], -1)[None], np.stack([pair, nothing(pair)], -1)[None])
 
 
 def probabilities(problem: SelectionProblem, price: float, angles: Angles) -> np.ndarray:
