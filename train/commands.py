@@ -335,10 +335,11 @@ def qaoa_angles(options: Namespace) -> None:
 
 def benchmark(options: Namespace) -> None:
     """Measure."""
-    from train.benchmarks import allocation, circuits, environments, mobile_env, qaoa, scaling, solvers
+    from train.benchmarks import allocation, annealing, circuits, environments, mobile_env, qaoa, scaling, solvers
 
     measures: dict[str, Callable[[], list[dict[str, Any]]]] = {
         "allocation": allocation.measure,
+        "annealing": annealing.measure,
         "circuits": circuits.measure,
         "envs": environments.measure,
         "scaling": scaling.measure_devices,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -17,11 +18,12 @@ from agents.qaoa.one_hot import OneHotQAOA
 from agents.qaoa.one_shot import draw, recursive
 from agents.qaoa.power import switched, values_bps
 from agents.qaoa.projection import switched_qubo
-from agents.qaoa.scheduling import Scheduling, SelectionProblem, best_of, probabilities
+from agents.qaoa.scheduling import Scheduling, best_of, probabilities
 from agents.qaoa.tuning import optimise
 from baselines.allocation.problem import AllocationProblem
-from baselines.selection.age_and_speed import AgeAndSpeed, most_per_second
+from baselines.selection.age_and_speed import most_per_second
 from train.evaluation import make_env
+from train.selections import selections
 
 ENV_ID = "qfl/Allocation-v0"
 
@@ -74,12 +76,12 @@ def tune(
 
 def scheduling_angles(preset: str, instances: int) -> dict[str, list[float]]:
     """Angles of the scheduling circuit, on rounds that age-and-speed came by in episodes of the surrogate."""
-    selections = list(_selections(preset, instances))
-    best = [float(one.ratio(most_per_second(one.value, one.seconds, one.most)[None])[0]) for one in selections]
+    problems = list(islice(selections(preset, "train"), instances))
+    best = [float(one.ratio(most_per_second(one.value, one.seconds, one.most)[None])[0]) for one in problems]
 
     def shortfall(point: np.ndarray) -> float:
         shares = []
-        for seed, (one, most) in enumerate(zip(selections, best, strict=True)):
+        for seed, (one, most) in enumerate(zip(problems, best, strict=True)):
             working = probabilities(one, one.guessed_price(), Angles(point[:1], -point[1:] / 2))
             found = best_of(one, working, Scheduling.shots, np.random.default_rng(seed))
             shares.append(float(one.ratio(found[None])[0]) / most)
@@ -88,38 +90,6 @@ def scheduling_angles(preset: str, instances: int) -> dict[str, list[float]]:
     grid = [np.array([gamma, mixing]) for gamma in (1.0, 2.0, 4.0) for mixing in (1.0, 1.5, 2.0)]
     found = minimize(shortfall, min(grid, key=shortfall), method="Nelder-Mead", options={"maxfev": 50, "xatol": 0.01})
     return _row(Angles(found.x[:1], -found.x[1:] / 2), 2)
-
-
-def _selections(preset: str, count: int) -> Iterator[SelectionProblem]:
-    """Every fifth choice of age-and-speed on the train split, where there is one between several devices."""
-    env: Any = make_env("qfl/Scheduling-v0", "train", {"scenario": preset, "learning": {"model": "surrogate"}})
-    seen: list[SelectionProblem] = []
-    for seed in range(count):
-        rule = Remembering(seen)
-        observation, _ = env.reset(seed=seed)
-        rule.reset(env, seed)
-        for _ in range(5 * count):
-            observation, _, terminated, truncated, _ = env.step(rule.act(observation))
-            if terminated or truncated:
-                break
-        if len(seen) >= 5 * count:
-            break
-    several = [one for one in seen[::5] if len(one.value) > 1]
-    yield from several[:count]
-
-
-class Remembering(AgeAndSpeed):
-    """The rule, which keeps the problems that it has solved."""
-
-    def __init__(self, seen: list[SelectionProblem]) -> None:
-        """Say where."""
-        super().__init__()
-        self._seen = seen
-
-    def best_set(self, value: np.ndarray, seconds: np.ndarray, most: int) -> np.ndarray:
-        """As ever."""
-        self._seen.append(SelectionProblem(value, seconds, most))
-        return super().best_set(value, seconds, most)
 
 
 def _mean_of_shots(problem: AllocationProblem, angles: Angles, rng: np.random.Generator) -> float:

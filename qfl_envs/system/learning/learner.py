@@ -127,9 +127,21 @@ class Learner:
             self._corrections(state, work, senders) if senders.any() else None,
         )
 
-    @torch.no_grad()
     def _corrections(self, state: SystemState, work: LocalWork, senders: np.ndarray) -> Corrections:
         """Changes of the last layers, from the statistics of those who send them (E, N)."""
+        losses, changes = self.head_losses(state, work, senders), []
+        for system, loss in losses.items():
+            if is_kind(work.adaptation[system], Adaptation.ANNEAL_HEAD):
+                # nobody drops readouts in such a round, so that its first number is free to seed the annealer
+                change = loss.annealed(np.random.default_rng(int(work.uniform["dropout"][system].flat[0] * 2**53)))
+            else:
+                change = loss.rounded()
+            changes.append(change.ravel())
+        return Corrections(np.array(list(losses)), np.stack(changes).astype(np.float32))
+
+    @torch.no_grad()
+    def head_losses(self, state: SystemState, work: LocalWork, senders: np.ndarray) -> dict[int, QuadraticLoss]:
+        """How the loss of each system changes with its last layer, by the statistics of those who send them (E, N)."""
         row, device = np.nonzero(senders)
         clients = self._clients(state, work, row, device, np.full(len(row), -1))
         received = torch.from_numpy(state.parameters[row]).to(self.device)
@@ -149,18 +161,12 @@ class Learner:
         share = torch.from_numpy(share * state.num_samples[row, device, None])[..., None].to(self.device)
         grams = (seen.transpose(1, 2) @ (share * seen)).cpu().numpy()
         gradients = (seen.transpose(1, 2) @ (share * wrong)).cpu().numpy()
-        rows, changes = np.unique(row), []
-        for system in rows:
+        losses = {}
+        for system in np.unique(row):
             own = row == system
             data = state.num_samples[row[own], device[own]].sum()
-            loss = QuadraticLoss.of(grams[own].sum(0) / data, gradients[own].sum(0) / data)
-            if is_kind(work.adaptation[system], Adaptation.ANNEAL_HEAD):
-                # nobody drops readouts in such a round, so that its first number is free to seed the annealer
-                change = loss.annealed(np.random.default_rng(int(work.uniform["dropout"][system].flat[0] * 2**53)))
-            else:
-                change = loss.rounded()
-            changes.append(change.ravel())
-        return Corrections(rows, np.stack(changes).astype(np.float32))
+            losses[int(system)] = QuadraticLoss.of(grams[own].sum(0) / data, gradients[own].sum(0) / data)
+        return losses
 
     def _clients(
         self, state: SystemState, work: LocalWork, row: np.ndarray, device: np.ndarray, candidate: np.ndarray
