@@ -94,7 +94,7 @@ class Learner:
         if self.learning.warm_start_steps == 0:
             return self.model.initial(uniform)
         # nothing else of the scenario matters, so scenarios that differ in it share the training
-        trained = _warm_start(Scenario(learning=self.learning, quantum=self.scenario.quantum))
+        trained = central_training(Scenario(learning=self.learning, quantum=self.scenario.quantum))
         return np.tile(trained, (len(uniform), 1))
 
     def train(self, state: SystemState, work: LocalWork) -> LocalResult:
@@ -303,9 +303,9 @@ def _best_candidates(
 
 
 @lru_cache(maxsize=16)
-def _warm_start(scenario: Scenario) -> np.ndarray:
-    """Parameters (P) float32 after central training with Adam on the data before they drift."""
-    data, model, rng = FederatedData(scenario), Model(scenario), np.random.default_rng(0)
+def central_training(scenario: Scenario, seed: int = 0) -> np.ndarray:
+    """Parameters (P) float32 after ``learning.warm_start_steps`` of Adam on the data before they drift."""
+    data, model, rng = FederatedData(scenario), Model(scenario), np.random.default_rng(seed)
     parameters = torch.from_numpy(model.initial(rng.random(model.num_parameters))).requires_grad_(True)
     optimiser = torch.optim.Adam([parameters], lr=WARM_START_RATE)
     features, labels = torch.from_numpy(data.worlds[0].train_features), torch.from_numpy(data.first_map[data.labels])
