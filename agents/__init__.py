@@ -29,6 +29,13 @@ _registry = Registry(
         "sqa-penalty": "agents.annealing.allocators:PenaltyAnnealing",
         "dwave-sa": "agents.annealing.allocators:DWaveAnnealing",
         "dwave-sqa": "agents.annealing.allocators:DWaveQuantumAnnealing",
+        "annealed-head": "agents.annealing.recalibration:AnnealedHead",
+        "qaoa-scheduling": "agents.qaoa.scheduling:Scheduling",
+        "uniform-scheduling": "agents.qaoa.scheduling:UniformScheduling",
+        "greedy-scheduling": "agents.qaoa.scheduling:GreedyScheduling",
+        "qaoa-settings": "agents.qaoa.settings:Settings",
+        "uniform-settings": "agents.qaoa.settings:UniformSettings",
+        "exhaustive-settings": "agents.qaoa.settings:ExhaustiveSettings",
     },
 )
 names = _registry.names

@@ -40,6 +40,7 @@ _registry = Registry(
         "loss-triggered": "baselines.adaptation:LossTriggered",
         "loss-triggered-head": "baselines.adaptation:LossTriggeredHead",
         "recalibrate": "baselines.adaptation:Recalibrate",
+        "solved-head": "baselines.adaptation:SolvedHead",
         "periodic": "baselines.adaptation:Periodic",
         "adwin": "baselines.adaptation:AdwinTriggered",
         "oracle": "baselines.oracle:Oracle",

@@ -53,6 +53,17 @@ class Recalibrate(FineTune):
     share = 0.25
 
 
+class SolvedHead(Recalibrate):
+    """Recalibrates the last layer by a quadratic loss, solved and rounded, in every round, with a quarter.
+
+    Control of ``annealed-head``. The environment has to offer ``"solved_head"`` among its ``adaptations``.
+    """
+
+    name = "solved-head"
+    by_default = False  # not in the default environment
+    adaptation = Adaptation.SOLVE_HEAD
+
+
 class Periodic(Keep):
     """Recalibrates the last layer in every second round, with a quarter of the devices."""
 
@@ -158,7 +169,11 @@ class Phases(Recalibrate):
         return super().decide(view) if self._left < 0 else round_of(view, self.first, self.first_share)
 
 
-def round_of(view: NetworkView, adaptation: Adaptation, share: float) -> Decision:
-    """A round of some kind with a share of the devices, the model kept if it is 0."""
+def round_of(view: NetworkView, adaptation: Adaptation, share: float, setting: int | None = None) -> Decision:
+    """A round of some kind with a share of the devices, the model kept if it is 0, under another setting if given."""
     count = int(np.ceil(share * len(view.loss)))
-    return Decision((np.arange(len(view.loss)) < count)[None], adaptation=np.array([adaptation]))
+    return Decision(
+        (np.arange(len(view.loss)) < count)[None],
+        adaptation=np.array([adaptation]),
+        setting=None if setting is None else np.array([setting]),
+    )

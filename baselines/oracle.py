@@ -143,7 +143,7 @@ def _selections(rng: np.random.Generator) -> Rule:
 
 def _adaptations(rng: np.random.Generator) -> Rule:
     """Another way to adapt for a while, then the usual one; the costly kinds seldom, and for a round or two."""
-    kind = Adaptation(int(rng.choice(len(Adaptation), p=[0.4, 0.4, 0.1, 0.1])))
+    kind = Adaptation(int(rng.choice(4, p=[0.4, 0.4, 0.1, 0.1])))
     costly = kind in (Adaptation.RETRAIN, Adaptation.REOPTIMISE)
     return Phases(
         kind=kind,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import gymnasium as gym
 import numpy as np
@@ -46,7 +46,7 @@ class Random(Competitor):
 class Selection(Rule):
     """A rule that picks participants; they are dealt over the sub-channels and transmit at full power."""
 
-    environments = ("qfl/Allocation-v0", "qfl/Scheduling-v0", "qfl/StragglerFairness-v0")
+    environments: ClassVar[tuple[str, ...]] = ("qfl/Allocation-v0", "qfl/Scheduling-v0", "qfl/StragglerFairness-v0")
 
     def decide(self, view: NetworkView) -> Decision:
         """Deal the picked devices out."""

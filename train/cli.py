@@ -247,7 +247,10 @@ def _parser() -> Parser:
     benchmark = add(
         "benchmark", "Measure speed and memory on this machine, as ratios taken in one run, or what allocators reach."
     )
-    subjects = "circuits envs scaling memory mobile-env solvers qaoa allocation policies teams".split()
+    subjects = (
+        *("circuits", "envs", "scaling", "memory", "mobile-env", "solvers"),
+        *("qaoa", "allocation", "annealing", "learners", "policies", "teams"),
+    )
     benchmark.add_argument("subject", choices=subjects, help="what is measured")
     _add_json(benchmark)
     return parser

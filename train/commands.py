@@ -359,12 +359,26 @@ def qaoa_angles(options: Namespace) -> None:
 
 def benchmark(options: Namespace) -> None:
     """Measure."""
-    from train.benchmarks import allocation, circuits, environments, mobile_env, policies, qaoa, scaling, solvers, teams
+    from train.benchmarks import (
+        allocation,
+        annealing,
+        circuits,
+        environments,
+        learners,
+        mobile_env,
+        policies,
+        qaoa,
+        scaling,
+        solvers,
+        teams,
+    )
 
     measures: dict[str, Callable[[], list[dict[str, Any]]]] = {
         "allocation": allocation.measure,
+        "annealing": annealing.measure,
         "circuits": circuits.measure,
         "envs": environments.measure,
+        "learners": learners.measure,
         "scaling": scaling.measure_devices,
         "memory": scaling.measure_memory,
         "mobile-env": mobile_env.measure,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -17,9 +18,12 @@ from agents.qaoa.one_hot import OneHotQAOA
 from agents.qaoa.one_shot import draw, recursive
 from agents.qaoa.power import switched, values_bps
 from agents.qaoa.projection import switched_qubo
+from agents.qaoa.scheduling import Scheduling, best_of, probabilities
 from agents.qaoa.tuning import optimise
 from baselines.allocation.problem import AllocationProblem
+from baselines.selection.age_and_speed import most_per_second
 from train.evaluation import make_env
+from train.selections import selections
 
 ENV_ID = "qfl/Allocation-v0"
 
@@ -35,11 +39,12 @@ def train_instances(preset: str, count: int) -> Iterator[AllocationProblem]:
 def tune(
     preset: str = "small", instances: int = 40, depths: tuple[int, ...] = (1, 2, 3, 4), block_size: int = 3
 ) -> dict[str, Any]:
-    """Angles of blocks, of the one-shot and of the recursive allocator.
+    """Angles of blocks, of the one-shot and of the recursive allocator, and of scheduling.
 
     Angles of blocks minimise the mean cost of the blocks of a first sweep, in units of their standard deviation, from a
     linear ramp. The others maximise a mean sum-rate, relative to the best device alone on every sub-channel: of all
-    shots after power control, and of what recursion ends with when it fixes one device at a time.
+    shots after power control, and of what recursion ends with when it fixes one device at a time. Those of scheduling
+    maximise the value per second of the best of the shots of its first circuit, relative to that of the best set.
 
     Args:
         preset: Where the instances come from.
@@ -63,9 +68,28 @@ def tune(
             "block": {str(depth): _row(angles, options) for depth, angles in of_blocks.items()},
             "one-shot": {"1": _row(_tuned(problems, _mean_of_shots), problems[0].num_subchannels)},
             "recursive": {"1": _row(_tuned(problems, _recursive_value), problems[0].num_subchannels)},
+            "scheduling": {"1": scheduling_angles(preset, instances)},
         },
         "settings": {"preset": preset, "split": "train", "instances": instances, "block_size": block_size},
     }
+
+
+def scheduling_angles(preset: str, instances: int) -> dict[str, list[float]]:
+    """Angles of the scheduling circuit, on rounds that age-and-speed came by in episodes of the surrogate."""
+    problems = list(islice(selections(preset, "train"), instances))
+    best = [float(one.ratio(most_per_second(one.value, one.seconds, one.most)[None])[0]) for one in problems]
+
+    def shortfall(point: np.ndarray) -> float:
+        shares = []
+        for seed, (one, most) in enumerate(zip(problems, best, strict=True)):
+            working = probabilities(one, one.guessed_price(), Angles(point[:1], -point[1:] / 2))
+            found = best_of(one, working, Scheduling.shots, np.random.default_rng(seed))
+            shares.append(float(one.ratio(found[None])[0]) / most)
+        return 1 - float(np.mean(shares))
+
+    grid = [np.array([gamma, mixing]) for gamma in (1.0, 2.0, 4.0) for mixing in (1.0, 1.5, 2.0)]
+    found = minimize(shortfall, min(grid, key=shortfall), method="Nelder-Mead", options={"maxfev": 50, "xatol": 0.01})
+    return _row(Angles(found.x[:1], -found.x[1:] / 2), 2)
 
 
 def _mean_of_shots(problem: AllocationProblem, angles: Angles, rng: np.random.Generator) -> float:

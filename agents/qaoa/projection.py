@@ -48,18 +48,19 @@ def switched_qubo(problem: AllocationProblem, held_bps: np.ndarray | None = None
     return OneHotQuadratic(linear, pair)
 
 
-def project(rates: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def project(rates: np.ndarray, present: float | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Terms of minus the sum over sub-channels of the largest rate present.
 
     Args:
         rates: (M, K) of each device alone on each sub-channel, at least 0.
+        present: Probability, below 1, that a device is on a sub-channel; that of the uniform start if not given.
 
     Returns:
         ``linear`` (M, K) and ``pair`` (M, M, K), without the constant.
     """
     devices, subchannels = rates.shape
     # a single sub-channel has everyone for certain, and nothing to choose
-    present = 1 / max(subchannels, 2)
+    present = 1 / max(subchannels, 2) if present is None else present
     order = np.argsort(-rates, axis=0, kind="stable")
     falling = np.take_along_axis(rates, order, 0)
     below = np.zeros((devices + 1, subchannels))

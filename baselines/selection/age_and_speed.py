@@ -102,7 +102,11 @@ class AgeAndSpeed(Selection):
         most = max(round(min(self.occupancy, np.inf if view.time_share else 1.0) * slots(view)), 1)
         chosen = np.zeros(len(seconds), dtype=bool)
         if len(able):
-            chosen[able[most_per_second(value[able], seconds[able], most)]] = True
+            chosen[able[self.best_set(value[able], seconds[able], most)]] = True
         elif view.available.any():
             chosen[np.where(view.available, seconds, np.inf).argmin()] = True
         return chosen
+
+    def best_set(self, value: np.ndarray, seconds: np.ndarray, most: int) -> np.ndarray:
+        """(M) bool, at most so many of M devices with values and seconds (M)."""
+        return most_per_second(value, seconds, most)

@@ -20,8 +20,19 @@ from qfl_envs.system.learning.adaptation import CANDIDATES, Adaptation
 from qfl_envs.system.report import RoundReport
 from qfl_envs.view import NetworkView
 
-ORDER = (Adaptation.HEAD, Adaptation.FINE_TUNE, Adaptation.RETRAIN, Adaptation.REOPTIMISE)
-"""Kinds of adaptation in the order of the actions after 0."""
+UNCHANGED = -1
+"""Of a setting: that of the round before."""
+KINDS: Mapping[str, tuple[tuple[Adaptation, int], ...]] = {
+    "head": ((Adaptation.HEAD, UNCHANGED),),
+    "fine_tune": ((Adaptation.FINE_TUNE, UNCHANGED),),
+    "retrain": ((Adaptation.RETRAIN, UNCHANGED),),
+    "reoptimise": ((Adaptation.REOPTIMISE, UNCHANGED),),
+    "annealed_head": ((Adaptation.ANNEAL_HEAD, UNCHANGED),),
+    "solved_head": ((Adaptation.SOLVE_HEAD, UNCHANGED),),
+    "settings": tuple((Adaptation.FINE_TUNE, setting) for setting in range(len(CANDIDATES))),
+}
+"""Ways to adapt by name: each the kind of a round and the setting that local steps take on, ``settings`` twelve."""
+USUAL = ("head", "fine_tune", "retrain", "reoptimise")
 
 
 class DriftTask(Task):
@@ -42,17 +53,25 @@ class DriftTask(Task):
         reward_weights: Mapping[str, float] | None = None,
         vector_reward: bool = False,
         participation_choices: Sequence[float] = (0.25, 1.0),
+        adaptations: Sequence[str] = USUAL,
     ) -> None:
         """Prepare the task; see :class:`DriftEnv`."""
         choices = list(participation_choices) if isinstance(participation_choices, Sequence) else []
         numbers = all(isinstance(choice, int | float) and not isinstance(choice, bool) for choice in choices)
         if not choices or not numbers or not all(0.0 < choice <= 1.0 for choice in choices):
             raise InvalidValueError("participation_choices", participation_choices, "numbers above 0, up to 1")
+        named = list(adaptations) if isinstance(adaptations, Sequence) and not isinstance(adaptations, str) else []
+        if not named or len(set(map(str, named))) < len(named) or not all(name in list(KINDS) for name in named):
+            raise InvalidValueError("adaptations", adaptations, f"different names out of {', '.join(KINDS)}")
         super().__init__(scenario, reward_weights, vector_reward)
         self.time_share = True
-        # action 0 keeps the model; the others are all kinds at the first share, then all at the second, ...
-        self.adaptation = np.array([Adaptation.FINE_TUNE, *list(ORDER) * len(choices)])
-        self.participation = np.array([0.0, *np.repeat(choices, len(ORDER))])
+        self.adaptations = tuple(named)
+        # action 0 keeps the model; the others are all ways at the first share, then all at the second, ...
+        ways = [way for name in named for way in KINDS[name]]
+        kinds, settings = zip(*ways, strict=True)
+        self.adaptation = np.array([Adaptation.FINE_TUNE, *kinds * len(choices)])
+        self.setting = np.array([UNCHANGED, *settings * len(choices)])
+        self.participation = np.array([0.0, *np.repeat(choices, len(ways))])
         self.action_space = spaces.Discrete(len(self.participation))
 
     def more_features(self) -> dict[str, Feature]:
@@ -79,14 +98,28 @@ class DriftTask(Task):
             participate=available & (rank < count[:, None]),
             time_share=np.full(len(actions), self.time_share),
             adaptation=self.adaptation[actions],
+            setting=self.setting[actions],
         )
 
     def encode(self, decision: Decision) -> np.ndarray:
-        """Of the actions of the decision's kind, that with the closest number of participants."""
+        """Of the actions that adapt as the decision does, that with the closest number of participants.
+
+        Raises:
+            InvalidValueError: For a way to adapt that is not among the environment's.
+        """
         share = decision.participate.mean(-1)
         kind = np.zeros(len(share), dtype=int) if decision.adaptation is None else decision.adaptation
-        distance = np.abs(self.participation - share[:, None]) + 2.0 * (self.adaptation != kind[:, None])
-        return np.where(share > 0, 1 + distance[:, 1:].argmin(-1), 0)
+        setting = np.full(len(share), UNCHANGED) if decision.setting is None else decision.setting
+        differs = (self.adaptation[1:] != kind[:, None]) | (self.setting[1:] != setting[:, None])
+        missing = np.flatnonzero(differs.all(-1) & (share > 0))
+        if len(missing):
+            way = Adaptation(kind[missing[0]]), int(setting[missing[0]])
+            wanted = next((name for name, ways in KINDS.items() if way in ways), way[0].name)
+            raise InvalidValueError(
+                "way to adapt", wanted, f"one of {', '.join(self.adaptations)}; the argument adaptations names them"
+            )
+        distance = np.abs(self.participation[1:] - share[:, None]) + 2.0 * differs
+        return np.where(share > 0, 1 + distance.argmin(-1), 0)
 
     def action_masks(self, system: FederatedSystem) -> np.ndarray:
         """Keeping the model is always open, all else where somebody can take part."""
@@ -151,7 +184,7 @@ class DriftEnv(ChoiceEnv):
 
     ## Action Space
 
-    `Discrete`, keeping the model or one of four ways to adapt it at one of the `participation_choices`:
+    `Discrete`, keeping the model or one of the `adaptations`, usually four, at one of the `participation_choices`:
 
     | Action      | Meaning                                                        |
     |-------------|----------------------------------------------------------------|
@@ -160,6 +193,16 @@ class DriftEnv(ChoiceEnv):
     | `4 * i + 2` | local fine-tuning                                              |
     | `4 * i + 3` | full retraining                                                |
     | `4 * i + 4` | re-optimising                                                  |
+
+    Other ways come in by their names in `adaptations`, in the order in which they are named:
+
+    * `"annealed_head"`: nothing is trained. Devices send a gradient and a Gram matrix of what the last layer sees, on
+      four times as many samples as an ordinary round trains on, and the server changes the layer's weights by whole
+      numbers of steps, 3 bits each, that minimise a quadratic loss: a QUBO, solved by simulated quantum annealing;
+    * `"solved_head"`: the same, but solved as a system of linear equations and rounded, for comparison;
+    * `"settings"`: twelve ways, each local fine-tuning with one of the settings that re-optimising tries, from then on.
+
+    So `adaptations=["annealed_head", "settings"]` with the usual `participation_choices` has 1 + 2 * 13 actions.
 
     An action outside the space raises `InvalidValueError`. `env.unwrapped.action_masks()` is the bool mask of the open
     actions: keeping always is, the others where at least one device can take part. Where none can, they keep the model
@@ -211,6 +254,7 @@ class DriftEnv(ChoiceEnv):
 
     [arguments]
     | `participation_choices` | list of float | `(0.25, 1.0)` | shares of the devices that take part, at most |
+    | `adaptations` | list of str | `('head', 'fine_tune', 'retrain', 'reoptimise')` | ways to adapt; see the actions |
     [more arguments]
 
     ```python
@@ -230,7 +274,7 @@ class DriftEnv(ChoiceEnv):
 
     ## Version History
 
-    * v0: first version.
+    * v0: first version. The ways to adapt that are not there by default came later, and change nothing else.
     """
 
     task_class = DriftTask
@@ -242,6 +286,7 @@ class DriftEnv(ChoiceEnv):
         split: str = "train",
         reward_weights: Mapping[str, float] | None = None,
         participation_choices: Sequence[float] = (0.25, 1.0),
+        adaptations: Sequence[str] = USUAL,
         vector_reward: bool = False,
         curriculum: Sequence[Mapping[str, Any]] | None = None,
         curriculum_stage: int | None = None,
@@ -261,6 +306,7 @@ class DriftEnv(ChoiceEnv):
                 "reward_weights": reward_weights,
                 "vector_reward": vector_reward,
                 "participation_choices": participation_choices,
+                "adaptations": adaptations,
             },
             overrides=overrides,
         )

@@ -26,6 +26,8 @@ class Decision:
         band_share: (E, N) share of its cell's whole band that each device has for itself, instead of a sub-channel;
             participants whose shares add up to more than 1 get that much less. Default: sub-channels.
         adaptation: (E) integer, see :class:`qfl_envs.system.learning.adaptation.Adaptation`. Default: an ordinary one.
+        setting: (E) integer, the candidate of :data:`qfl_envs.system.learning.adaptation.CANDIDATES` by which local
+            steps are made from now on where somebody trains; -1 to leave them as they are. Default: that.
     """
 
     participate: np.ndarray
@@ -37,6 +39,7 @@ class Decision:
     time_share: np.ndarray | None = None
     band_share: np.ndarray | None = None
     adaptation: np.ndarray | None = None
+    setting: np.ndarray | None = None
 
 
 @compiled

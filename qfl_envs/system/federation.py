@@ -22,7 +22,7 @@ from qfl_envs.scenario import Scenario
 from qfl_envs.system import devices, evolution, memory
 from qfl_envs.system.decision import Decision, fill_dealt, repair
 from qfl_envs.system.difficulty import Difficulty
-from qfl_envs.system.learning.adaptation import RETRAIN_FACTOR, Adaptation, is_kind, uploaded_bits, work_factor
+from qfl_envs.system.learning.adaptation import RETRAIN_FACTOR, leaves_body, num_trained, step_factor, uploaded_bits
 from qfl_envs.system.learning.drift import num_worlds, onset_round, severity
 from qfl_envs.system.learning.shapes import NUM_CLASSES, kept_parameters, model_bits, payload_bits
 from qfl_envs.system.learning.work import LocalResult, LocalWork
@@ -53,6 +53,7 @@ class _Round:
     cpu_hz: np.ndarray = field(init=False)
     local_steps: np.ndarray = field(init=False)
     adaptation: np.ndarray = field(init=False)
+    setting: np.ndarray | None = None
     band_share: np.ndarray | None = None
     time_share: np.ndarray = field(init=False)
     compute_s: np.ndarray = field(init=False)
@@ -344,6 +345,7 @@ class FederatedSystem:
         wanted = ready(decision.participate, np.bool_)
         work.drifted = self.drifted()
         work.adaptation = self._ordinary if decision.adaptation is None else decision.adaptation
+        work.setting = decision.setting
         free_hz = work.offer.cpu_hz
         wanted_hz = free_hz if decision.cpu_hz is None else decision.cpu_hz
         if decision.cpu_share is not None:
@@ -351,7 +353,7 @@ class FederatedSystem:
         power_dbm = self._usual_dbm if decision.power_dbm is None else decision.power_dbm
         steps = self._usual_steps if decision.local_steps is None else decision.local_steps
         if self.adapts:
-            steps = steps * np.where(is_kind(work.adaptation, Adaptation.RETRAIN), RETRAIN_FACTOR, 1)[:, None]
+            steps = steps * step_factor(work.adaptation)[:, None]
         shape = wanted.shape
         work.participate, work.repaired = np.empty(shape, dtype=np.bool_), np.empty(shape, dtype=np.bool_)
         work.cpu_hz, work.power_dbm, work.power_w = np.empty(shape), np.empty(shape), np.empty(shape)
@@ -387,11 +389,8 @@ class FederatedSystem:
         steps, step_shots = work.local_steps, self._step_shots
         if self.adapts:
             every, of_head = (devices.shots_per_step(self.scenario, head_only) for head_only in (False, True))
-            step_shots = np.where(is_kind(work.adaptation, Adaptation.HEAD), of_head, every)[:, None]
-            repeats = work_factor(work.adaptation) // np.where(
-                is_kind(work.adaptation, Adaptation.RETRAIN), RETRAIN_FACTOR, 1
-            )
-            steps = steps * repeats[:, None]
+            step_shots = np.where(leaves_body(work.adaptation), of_head, every)[:, None]
+            steps = steps * num_trained(work.adaptation)[:, None]
         taken = devices.compute_work(self.scenario, steps, work.cpu_hz, state.shot_s, work.offer.load_share, step_shots)
         work.compute_s, work.energy_j = taken.seconds, taken.energy_j
 
@@ -456,6 +455,8 @@ class FederatedSystem:
         memory.receive(state, work.participate)
         if self.learner is None or not work.trains.any():
             return
+        if work.setting is not None:
+            self.server.adopt(state, np.where(work.trains.any(-1), work.setting, -1))
         work.result = self.learner.train(
             state,
             LocalWork(work.trains, work.local_steps, work.adaptation, work.drifted, work.uniform, work.normal),

@@ -84,6 +84,10 @@ class Server:
         """
         systems, updates = len(state.parameters), result.updates
         heard = np.bincount(updates.row, minlength=systems) > 0
+        if result.corrections is not None:
+            corrected, change = result.corrections.row, result.corrections.change
+            state.parameters[corrected, state.parameters.shape[1] - change.shape[1] :] += change
+            state.updates[corrected] += 1
         if not adaptation.any():
             self._step(state, self._mean_update(state, result), heard)
             return
@@ -93,7 +97,7 @@ class Server:
                 moment[forgets] = 0.0
             state.adam_steps[forgets] = 0
         if result.chosen is not None:
-            self._adopt(state, result.chosen)
+            self.adopt(state, result.chosen)
         frozen = np.flatnonzero(heard & is_kind(adaptation, Adaptation.HEAD))
         controls, server_control = state.controls, state.server_control
         step = self._mean_update(state, result)
@@ -121,8 +125,8 @@ class Server:
             return weighted_mean_update(updates, np.ones(len(updates)), systems)
         return weighted_mean_update(updates, self.weights(state, result), systems)
 
-    def _adopt(self, state: SystemState, chosen: np.ndarray) -> None:
-        """Go on with the settings that re-optimisation found."""
+    def adopt(self, state: SystemState, chosen: np.ndarray) -> None:
+        """Go on with other settings of the local steps: candidates (E), -1 to leave them."""
         for row in np.flatnonzero(chosen >= 0):
             candidate = CANDIDATES[chosen[row]]
             state.local_rate[row] = self.learning.local_rate * candidate.rate_factor

@@ -23,6 +23,7 @@ def env():
         scenario="tiny",
         learning={"model": "none", "warm_start_steps": 0},
         drift={"kind": "none"},
+        adaptations=["head", "fine_tune", "retrain", "reoptimise", "solved_head"],
         disable_env_checker=True,
     )
 

@@ -55,6 +55,17 @@ def test_there_are_four_actions_for_every_share_of_devices_and_one_to_keep_the_m
     assert make("qfl/Drift-v0", participation_choices=[0.1, 0.2, 0.9]).action_space.n == 1 + 4 * 3
 
 
+def test_other_ways_to_adapt_come_in_by_name_in_the_order_that_they_are_named_in():
+    env = begin(adaptations=["settings", "annealed_head", "head"], participation_choices=[0.5, 1.0])
+    task = env.unwrapped.task
+    assert env.action_space.n == 1 + 2 * 14
+    kinds = [Adaptation.FINE_TUNE] * 12 + [Adaptation.ANNEAL_HEAD, Adaptation.HEAD]
+    assert task.adaptation[1:].tolist() == kinds * 2
+    assert task.setting[1:].tolist() == [*range(12), -1, -1] * 2
+    for action in (1, 5, 13, 20):
+        assert task.encode(decision_of(env, action))[0] == action
+
+
 def test_a_share_of_the_devices_is_rounded_up():
     assert len(participants(begin(participation_choices=[0.01]), 1)) == 1
     assert len(participants(begin(participation_choices=[0.51]), 1)) == 4

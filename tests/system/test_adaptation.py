@@ -18,7 +18,8 @@ from qfl_envs.system.learning.aggregation import ADAM_EPSILON
 from qfl_envs.system.learning.models import Model, Readout, quantised
 from qfl_envs.system.learning.training import kept_readouts
 
-FINE_TUNE, HEAD, RETRAIN, REOPTIMISE = Adaptation
+FINE_TUNE, HEAD, RETRAIN, REOPTIMISE, ANNEAL_HEAD, SOLVE_HEAD = Adaptation
+TRAINING = (FINE_TUNE, HEAD, RETRAIN, REOPTIMISE)
 NUM_HEAD = 4 * 10 + 10
 NUM_BODY = 3 * 4 + 2 * 4 + 2 * 4
 """Rotations, phases and scales of the circuit of 4 qubits and 2 layers."""
@@ -72,7 +73,7 @@ def test_a_round_of_the_head_leaves_the_control_variates_of_the_circuit_as_they_
         assert old_circuit.any() and (circuit == old_circuit).all() and (head != old_head).any()
 
 
-@pytest.mark.parametrize("kind", Adaptation, ids=lambda kind: kind.name)
+@pytest.mark.parametrize("kind", TRAINING, ids=lambda kind: kind.name)
 def test_devices_train_their_circuits_in_all_rounds_but_those_of_the_head(begin, kind):
     system = adapting(begin, QUANTUM)
     seen = by_hand.watch(system)
@@ -295,7 +296,7 @@ def test_what_another_search_finds_does_not_add_to_what_the_last_one_found(begin
 
 def test_later_rounds_use_what_reoptimisation_found(begin):
     system = adapting(begin, SOFTMAX)
-    system.server._adopt(system.state, np.array([11]))  # twice the rate, a fifth dropped, 4 bits
+    system.server.adopt(system.state, np.array([11]))  # twice the rate, a fifth dropped, 4 bits
     seen = by_hand.watch(system)
     system.step(decision(FINE_TUNE, who=[3]))
     ((state, work),) = seen
@@ -311,7 +312,7 @@ def test_reoptimisation_of_which_nothing_arrives_finds_nothing(begin):
 
 def test_a_new_episode_begins_with_the_settings_of_the_scenario(begin):
     system = adapting(begin, {**SOFTMAX, "dropout": 0.1, "activation_bits": 3})
-    system.server._adopt(system.state, np.array([11]))
+    system.server.adopt(system.state, np.array([11]))
     system.reset([np.random.default_rng(0)])
     state = system.state
     assert (state.local_rate[0], state.dropout[0], state.activation_bits[0]) == (0.1, 0.1, 3)
@@ -323,7 +324,7 @@ def test_reoptimisation_sends_all_parameters_and_a_loss_for_every_candidate(begi
 
 
 def test_kinds_of_rounds_do_not_mix_between_systems(begin):
-    together = adapting(begin, SOFTMAX, seeds=(3, 4, 5, 6))
+    together = adapting(begin, SOFTMAX, seeds=range(3, 3 + len(Adaptation)))
     together.step(decision(*Adaptation))
     for row, kind in enumerate(Adaptation):
         alone = adapting(begin, SOFTMAX, seeds=(3 + row,))

@@ -60,16 +60,18 @@ def test_angles_are_tuned_printed_and_written(monkeypatch, tmp_path, capsys):
     printed = json.loads(capsys.readouterr().out)
     assert printed == json.loads((tmp_path / "angles.json").read_text())
     assert printed["settings"] == {"preset": "tiny", "split": "train", "instances": 2, "block_size": 2}
-    assert set(printed["angles"]) == {"block", "one-shot", "recursive"}
+    assert set(printed["angles"]) == {"block", "one-shot", "recursive", "scheduling"}
     assert printed["angles"]["block"]["1"]["gamma"][0] > 0 > printed["angles"]["block"]["1"]["beta_times_options"][0]
     rows = qaoa_angles.table(printed)
-    assert [(row["use"], row["depth"]) for row in rows] == [("block", 1), ("one-shot", 1), ("recursive", 1)]
+    assert [(row["use"], row["depth"]) for row in rows] == [
+        (use, 1) for use in ("block", "one-shot", "recursive", "scheduling")
+    ]
 
 
 def test_the_shipped_angles_say_what_they_were_tuned_on():
     document = angles.table()
     assert document["settings"]["split"] == "train"
-    assert set(document["angles"]) == {"block", "one-shot", "recursive"}
+    assert set(document["angles"]) == {"block", "one-shot", "recursive", "scheduling"}
 
 
 def test_an_unknown_preset_is_refused(capsys):

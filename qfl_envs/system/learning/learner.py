@@ -10,10 +10,11 @@ import torch
 from qfl_envs.errors import InvalidValueError
 from qfl_envs.quantum.shots import Shots
 from qfl_envs.scenario import Scenario
-from qfl_envs.system.learning.adaptation import CANDIDATES, Adaptation, is_kind
+from qfl_envs.system.learning.adaptation import CANDIDATES, Adaptation, is_kind, recalibrates
 from qfl_envs.system.learning.aggregation import Updates
 from qfl_envs.system.learning.federated_data import FederatedData
 from qfl_envs.system.learning.models import Model
+from qfl_envs.system.learning.recalibration import QuadraticLoss
 from qfl_envs.system.learning.training import (
     Clients,
     cross_entropy,
@@ -22,7 +23,7 @@ from qfl_envs.system.learning.training import (
     local_training,
     mean_loss,
 )
-from qfl_envs.system.learning.work import Evaluation, LocalResult, LocalWork, Shapes
+from qfl_envs.system.learning.work import Corrections, Evaluation, LocalResult, LocalWork, Shapes
 from qfl_envs.system.state import SystemState
 
 WARM_START_BATCH, WARM_START_RATE = 64, 0.05
@@ -93,12 +94,13 @@ class Learner:
         if self.learning.warm_start_steps == 0:
             return self.model.initial(uniform)
         # nothing else of the scenario matters, so scenarios that differ in it share the training
-        trained = _warm_start(Scenario(learning=self.learning, quantum=self.scenario.quantum))
+        trained = central_training(Scenario(learning=self.learning, quantum=self.scenario.quantum))
         return np.tile(trained, (len(uniform), 1))
 
     def train(self, state: SystemState, work: LocalWork) -> LocalResult:
         """Local training of all who should, from the global models that they hold."""
-        row, device = np.nonzero(work.trains)
+        senders = work.trains & recalibrates(work.adaptation)[:, None]
+        row, device = np.nonzero(work.trains & ~senders)
         searches = is_kind(work.adaptation[row], Adaptation.REOPTIMISE)
         # those who search train every candidate, one client each; all others one
         member = np.concatenate([np.arange(len(row)), np.repeat(np.flatnonzero(searches), len(CANDIDATES) - 1)])
@@ -117,8 +119,54 @@ class Learner:
             received = torch.from_numpy(state.parameters).to(self.device)[torch.from_numpy(row).to(self.device)]
             losses = self._losses(received, state, row, device, work.drifted)
         return LocalResult(
-            Updates(row, device, change[taken]), clients.local_steps[taken], clients.rate[taken], losses, chosen
+            Updates(row, device, change[taken]),
+            clients.local_steps[taken],
+            clients.rate[taken],
+            losses,
+            chosen,
+            self._corrections(state, work, senders) if senders.any() else None,
         )
+
+    def _corrections(self, state: SystemState, work: LocalWork, senders: np.ndarray) -> Corrections:
+        """Changes of the last layers, from the statistics of those who send them (E, N)."""
+        losses, changes = self.head_losses(state, work, senders), []
+        for system, loss in losses.items():
+            if is_kind(work.adaptation[system], Adaptation.ANNEAL_HEAD):
+                # nobody drops readouts in such a round, so that its first number is free to seed the annealer
+                change = loss.annealed(np.random.default_rng(int(work.uniform["dropout"][system].flat[0] * 2**53)))
+            else:
+                change = loss.rounded()
+            changes.append(change.ravel())
+        return Corrections(np.array(list(losses)), np.stack(changes).astype(np.float32))
+
+    @torch.no_grad()
+    def head_losses(self, state: SystemState, work: LocalWork, senders: np.ndarray) -> dict[int, QuadraticLoss]:
+        """How the loss of each system changes with its last layer, by the statistics of those who send them (E, N)."""
+        row, device = np.nonzero(senders)
+        clients = self._clients(state, work, row, device, np.full(len(row), -1))
+        received = torch.from_numpy(state.parameters[row]).to(self.device)
+        samples, labels = (
+            torch.from_numpy(part).flatten(1).to(self.device) for part in (clients.samples, clients.labels)
+        )
+        seen = self.model.readouts(received, self.features[samples], self._shots(work, row)).double()
+        seen = torch.cat([seen, torch.ones_like(seen[..., :1])], dim=-1)
+        weights, bias = self.model.head(received.double())
+        likely = torch.softmax(seen @ torch.cat([weights, bias[:, None]], dim=1), dim=-1)
+        wrong = likely - torch.nn.functional.one_hot(labels, likely.shape[-1])
+        # of the samples, those of the steps that a device makes; of the devices, all by their data
+        made = np.arange(clients.samples.shape[1]) < clients.local_steps[:, None]
+        share = (
+            np.repeat(made / made.sum(1, keepdims=True), clients.samples.shape[2], axis=1) / clients.samples.shape[2]
+        )
+        share = torch.from_numpy(share * state.num_samples[row, device, None])[..., None].to(self.device)
+        grams = (seen.transpose(1, 2) @ (share * seen)).cpu().numpy()
+        gradients = (seen.transpose(1, 2) @ (share * wrong)).cpu().numpy()
+        losses = {}
+        for system in np.unique(row):
+            own = row == system
+            data = state.num_samples[row[own], device[own]].sum()
+            losses[int(system)] = QuadraticLoss.of(grams[own].sum(0) / data, gradients[own].sum(0) / data)
+        return losses
 
     def _clients(
         self, state: SystemState, work: LocalWork, row: np.ndarray, device: np.ndarray, candidate: np.ndarray
@@ -255,9 +303,9 @@ def _best_candidates(
 
 
 @lru_cache(maxsize=16)
-def _warm_start(scenario: Scenario) -> np.ndarray:
-    """Parameters (P) float32 after central training with Adam on the data before they drift."""
-    data, model, rng = FederatedData(scenario), Model(scenario), np.random.default_rng(0)
+def central_training(scenario: Scenario, seed: int = 0) -> np.ndarray:
+    """Parameters (P) float32 after ``learning.warm_start_steps`` of Adam on the data before they drift."""
+    data, model, rng = FederatedData(scenario), Model(scenario), np.random.default_rng(seed)
     parameters = torch.from_numpy(model.initial(rng.random(model.num_parameters))).requires_grad_(True)
     optimiser = torch.optim.Adam([parameters], lr=WARM_START_RATE)
     features, labels = torch.from_numpy(data.worlds[0].train_features), torch.from_numpy(data.first_map[data.labels])

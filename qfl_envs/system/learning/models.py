@@ -105,10 +105,7 @@ class Model:
         Returns:
             (C, S, classes).
         """
-        named = {
-            name: part.unflatten(1, shape)
-            for (name, shape), part in zip(self.shapes.items(), parameters.split(self.sizes, dim=1), strict=True)
-        }
+        named = self._named(parameters)
         features = self._features(named, inputs, shots)
         if readout is not None and readout.bits is not None:
             circuit = self.scenario.learning.model == "qnn"
@@ -116,6 +113,19 @@ class Model:
         if readout is not None and readout.kept is not None:
             features = features * readout.kept
         return torch.baddbmm(named["bias"][:, None], features, named["head"])
+
+    def readouts(self, parameters: Tensor, inputs: Tensor, shots: Shots | None = None) -> Tensor:
+        """What the last layer sees, (C, S, Q), of parameters (C, P) and inputs (C, S, F)."""
+        return self._features(self._named(parameters), inputs, shots)
+
+    def head(self, parameters: Tensor) -> tuple[Tensor, Tensor]:
+        """Weights (C, Q, classes) and biases (C, classes) of the last layer, in parameters (C, P)."""
+        named = self._named(parameters)
+        return named["head"], named["bias"]
+
+    def _named(self, parameters: Tensor) -> dict[str, Tensor]:
+        parts = parameters.split(self.sizes, dim=1)
+        return {name: part.unflatten(1, shape) for (name, shape), part in zip(self.shapes.items(), parts, strict=True)}
 
     def _features(self, named: dict[str, Tensor], inputs: Tensor, shots: Shots | None) -> Tensor:
         """What the last layer sees: (C, S, features)."""

@@ -50,6 +50,12 @@ def head_parameters(scenario: Scenario) -> int:
     return sum(int(np.prod(shapes[name])) for name in ("head", "bias"))
 
 
+def head_statistics(scenario: Scenario) -> int:
+    """Numbers of a gradient and of a symmetric Gram matrix of the last layer, the bias included."""
+    weights = parameter_shapes(scenario)["head"][0] + 1
+    return head_parameters(scenario) + weights * (weights + 1) // 2
+
+
 def kept_parameters(scenario: Scenario) -> int:
     """Length of the parameter vector that the simulation keeps: none without learning, another one for a surrogate."""
     if scenario.learning.model == "none":

@@ -20,7 +20,7 @@ import numpy as np
 from qfl_envs.compiled import compiled, ready, reordered
 from qfl_envs.errors import InvalidValueError
 from qfl_envs.scenario import Scenario
-from qfl_envs.system.learning.adaptation import CANDIDATES, Adaptation, is_kind
+from qfl_envs.system.learning.adaptation import CANDIDATES, Adaptation, is_kind, leaves_body
 from qfl_envs.system.learning.aggregation import Updates, weighted_mean_update
 from qfl_envs.system.learning.data import Dataset
 from qfl_envs.system.learning.federated_data import FederatedData
@@ -129,7 +129,11 @@ class Surrogate:
         return (self.calibration.start * np.sqrt(12) * (uniform - 0.5)).astype(np.float32)
 
     def train(self, state: SystemState, work: LocalWork) -> LocalResult:
-        """Updates of all who should train, from the global models that they hold."""
+        """Updates of all who should train, from the global models that they hold.
+
+        Rounds that recalibrate the last layer from statistics are taken for long ones that train it: the calibration
+        knows no others.
+        """
         learning, calibration = self.learning, self.calibration
         number = np.count_nonzero(work.trains)
         row, device = np.empty(number, dtype=np.int64), np.empty(number, dtype=np.int64)
@@ -140,7 +144,7 @@ class Surrogate:
         if not ordinary:
             searches = is_kind(work.adaptation, Adaptation.REOPTIMISE)
             rate = np.where(searches, learning.local_rate, rate)
-            reach = rate * np.where(is_kind(work.adaptation, Adaptation.HEAD), calibration.head, 1.0)
+            reach = rate * np.where(leaves_body(work.adaptation), calibration.head, 1.0)
         held = self._held(state, work.drifted)
         change = np.empty((number, state.parameters.shape[1]), dtype=np.float32)
         _train(

@@ -53,7 +53,8 @@ def draw_batches(sample_index: np.ndarray, num_samples: np.ndarray, uniform: np.
         (M, T, B).
     """
     chosen = (uniform * num_samples[:, None, None]).astype(np.int64)
-    return np.take_along_axis(sample_index, chosen.reshape(len(chosen), -1), axis=1).reshape(chosen.shape)
+    flat = chosen.reshape(len(chosen), chosen.shape[1] * chosen.shape[2])
+    return np.take_along_axis(sample_index, flat, axis=1).reshape(chosen.shape)
 
 
 def kept_readouts(dropout: np.ndarray, uniform: np.ndarray) -> np.ndarray | None:

@@ -36,6 +36,19 @@ class LocalWork:
 
 
 @dataclass(frozen=True)
+class Corrections:
+    """Changes of last layers that the server makes itself, from statistics of R systems.
+
+    Attributes:
+        row: (R) systems.
+        change: (R, H) change of the last H parameters.
+    """
+
+    row: np.ndarray
+    change: np.ndarray
+
+
+@dataclass(frozen=True)
 class LocalResult:
     """What M devices learned.
 
@@ -45,6 +58,7 @@ class LocalResult:
         rate: (M) learning rate of these steps.
         losses: (M) loss of the received model on all data of each device, in nats; None where no rule needs it.
         chosen: (E) candidate that re-optimisation found best, -1 where there was none; None if nobody searched.
+        corrections: Of rounds that recalibrate the last layer from statistics; None if there were none.
     """
 
     updates: Updates
@@ -52,6 +66,7 @@ class LocalResult:
     rate: np.ndarray
     losses: np.ndarray | None
     chosen: np.ndarray | None
+    corrections: Corrections | None = None
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,18 @@
+"""Annealing under drift: the weights of the last layer as bits."""
+
+from __future__ import annotations
+
+from baselines.adaptation import Recalibrate
+from qfl_envs.system.learning.adaptation import Adaptation
+
+
+class AnnealedHead(Recalibrate):
+    """Recalibrates the last layer as a QUBO of low-bit weights, by simulated quantum annealing, in every round.
+
+    A quarter of the devices send statistics; the system anneals. The environment has to offer ``"annealed_head"``
+    among its ``adaptations``. ``solved-head`` is the control, which solves and rounds instead.
+    """
+
+    name = "annealed-head"
+    by_default = False  # not in the default environment
+    adaptation = Adaptation.ANNEAL_HEAD
