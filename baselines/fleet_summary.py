@@ -28,5 +28,7 @@ class FleetSummary(BaseFeaturesExtractor):
     def forward(self, observations: dict[str, Tensor]) -> Tensor:
         """(batch, features_dim)."""
         own = torch.cat([observations[name].unflatten(1, (self.num_devices, -1)) for name in self.device_names], dim=-1)
-        spread = own.std(1, correction=0)
-        return torch.cat([own.mean(1), spread, *(observations[name] for name in self.context_names)], dim=-1)
+        mean = own.mean(1)
+        # torch's own standard deviation takes many times as long
+        spread = (own - mean[:, None]).square().mean(1).sqrt()
+        return torch.cat([mean, spread, *(observations[name] for name in self.context_names)], dim=-1)

@@ -13,7 +13,7 @@ from typing import Any, TypeVar, cast
 import numpy as np
 from numba import njit
 
-LANES = 16
+LANES = 32
 """Samples that are computed side by side."""
 Function = TypeVar("Function", bound=Callable[..., Any])
 
