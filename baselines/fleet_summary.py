@@ -28,5 +28,7 @@ class FleetSummary(BaseFeaturesExtractor):
     def forward(self, observations: dict[str, Tensor]) -> Tensor:
         """(batch, features_dim)."""
         own = by_device(observations, self._of_devices, self.num_devices)
-        spread = own.std(1, correction=0)
-        return torch.cat([own.mean(1), spread, *(observations[name] for name in self._context)], dim=-1)
+        mean = own.mean(1)
+        # torch's own standard deviation takes many times as long
+        spread = (own - mean[:, None]).square().mean(1).sqrt()
+        return torch.cat([mean, spread, *(observations[name] for name in self._context)], dim=-1)

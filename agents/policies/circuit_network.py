@@ -130,6 +130,26 @@ class Network(nn.Module):
         super().__init__()
         self.pre = nn.Identity() if features == num_qubits else nn.Linear(features, num_qubits)
 
+    def forward(self, features: Tensor) -> Tensor:
+        """(..., features) -> (..., width)."""
+        return self.behind(self.pre(features))
+
+    def of_each(self, own: Tensor) -> Tensor:
+        """The network on each of many beside the mean of all, (..., N, F) -> (..., N, width).
+
+        It is what :meth:`forward` makes of both side by side, 2 F features, but the mean is multiplied once.
+        """
+        mean = own.mean(-2, keepdim=True)
+        if isinstance(self.pre, nn.Identity):
+            return self.behind(torch.cat([own, mean.expand_as(own)], dim=-1))
+        of_own, of_mean = self.pre.weight.chunk(2, dim=1)
+        linear = nn.functional.linear
+        return self.behind(linear(own, of_own) + linear(mean, of_mean, self.pre.bias))
+
+    def behind(self, first: Tensor) -> Tensor:
+        """What follows the first layer: (..., num_qubits) -> (..., width)."""
+        raise NotImplementedError
+
 
 class CircuitNetwork(Network):
     """A circuit between a linear layer and an output scale."""
@@ -156,9 +176,9 @@ class CircuitNetwork(Network):
         """Beta."""
         return MAX_OUTPUT_SCALE * torch.sigmoid(self.raw_scale)
 
-    def forward(self, features: Tensor) -> Tensor:
-        """(..., features) -> (..., width)."""
-        measured = self.layer(torch.atan(self.pre(features)))
+    def behind(self, first: Tensor) -> Tensor:
+        """What follows the first layer."""
+        measured = self.layer(torch.atan(first))
         if self.layer.all_outcomes:
             measured = (measured @ self.get_buffer("parts")).clamp(min=LEAST_PROBABILITY).log()
         return self.output_scale * measured
@@ -183,7 +203,7 @@ class MatchedNetwork(Network):
         self.layers = nn.Sequential(*layers, *([nn.Linear(hidden, outputs)] if ends else []))
         self.width = outputs if ends else hidden
 
-    def forward(self, features: Tensor) -> Tensor:
-        """(..., features) -> (..., width)."""
-        values: Tensor = self.layers(torch.tanh(self.pre(features)))
+    def behind(self, first: Tensor) -> Tensor:
+        """What follows the first layer."""
+        values: Tensor = self.layers(torch.tanh(first))
         return values

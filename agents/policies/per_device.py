@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from gymnasium import spaces
 from sb3_contrib.common.maskable.policies import MaskableActorCriticPolicy
 from stable_baselines3.common.policies import ActorCriticPolicy
@@ -51,9 +50,7 @@ class DeviceCircuits(nn.Module):
 
     def forward_actor(self, features: Tensor) -> Tensor:
         """(batch, N * F) -> (batch, N * width)."""
-        own = features.unflatten(1, (self.num_devices, -1))
-        mean = own.mean(1, keepdim=True).expand_as(own)
-        latent: Tensor = self.actor(torch.cat([own, mean], dim=-1))
+        latent: Tensor = self.actor.of_each(features.unflatten(1, (self.num_devices, -1)))
         return latent.flatten(1)
 
     def forward_critic(self, features: Tensor) -> Tensor:

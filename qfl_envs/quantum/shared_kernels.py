@@ -11,7 +11,7 @@ import numpy as np
 
 from qfl_envs.compiled import reordered
 
-LANES = 16
+LANES = 32
 """Samples that are computed side by side."""
 
 

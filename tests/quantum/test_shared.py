@@ -9,11 +9,11 @@ from qfl_envs.quantum import batched, pennylane, shared
 from qfl_envs.quantum.circuits import ENCODERS, ENTANGLERS, Circuit
 
 NAMES = ("rotations", "phases", "scales", "inputs")
-# 21 samples are a block of lanes and a part of one
+# 37 samples are a block of lanes and a part of one
 CIRCUITS = [Circuit(n, 3, encoder, entangler) for n in (1, 2, 5) for encoder in ENCODERS for entangler in ENTANGLERS]
 
 
-def random_tensors(circuit, samples=21):
+def random_tensors(circuit, samples=37):
     rng = np.random.default_rng(circuit.num_qubits)
     shapes = [*circuit.shape().values(), (samples, circuit.num_qubits)]
     return [torch.tensor(rng.uniform(-np.pi, np.pi, shape), dtype=torch.float32) for shape in shapes]

@@ -142,7 +142,7 @@ def put_torch_layer(model: PPO) -> TorchLayerCircuit:
     (network,) = [module for module in model.policy.modules() if isinstance(module, CircuitNetwork)]
     layer = TorchLayerCircuit(network.layer)
     network.layer = layer  # type: ignore[assignment]  # it does the same
-    model.policy.optimizer = torch.optim.Adam(model.policy.parameters(), lr=1e-3)
+    model.policy.optimizer = torch.optim.Adam(model.policy.parameters(), lr=1e-3, fused=True)
     return layer
 
 
