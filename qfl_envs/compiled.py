@@ -23,12 +23,12 @@ def compiled(function: Function) -> Function:
 
     Arrays that it is given must be C-contiguous and always of the same types: others compile it anew.
     """
-    return cast(Function, njit(cache=True, error_model="numpy")(function))
+    return cast(Function, njit(cache=True, error_model="numpy", nogil=True)(function))
 
 
 def reordered(function: Function) -> Function:
     """As :func:`compiled`, for sums that may be taken in any order, the same in every call, several terms at once."""
-    return cast(Function, njit(cache=True, error_model="numpy", fastmath=REORDERED)(function))
+    return cast(Function, njit(cache=True, error_model="numpy", fastmath=REORDERED, nogil=True)(function))
 
 
 def elementwise(function: Function) -> Function:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from qfl_envs.errors import InvalidValueError
-from qfl_envs.quantum import shared
+from qfl_envs.quantum import batched
 from qfl_envs.quantum.circuits import Circuit, z_signs
 from qfl_envs.quantum.shots import Shots
 
@@ -55,10 +55,10 @@ class Execution:
         self._generator = np.random.default_rng(seed)
 
     def expectations(self, circuit: Circuit, rotations: Tensor, phases: Tensor, scales: Tensor, x: Tensor) -> Tensor:
-        """Pauli-Z expectations (S, n) of samples x (S, n); the others as in :mod:`qfl_envs.quantum.shared`."""
+        """Pauli-Z expectations (S, n) of samples x (S, n); the weights are one set, without the axis of clients."""
         self.circuits += len(x)
         if self.backend == BATCHED and self.shots is None:
-            return shared.expectations(circuit, rotations, phases, scales, x)
+            return batched.expectations(circuit, rotations[None], phases[None], scales[None], x[None])[0]
         if self.backend == BATCHED:
             signs = torch.tensor(z_signs(circuit.num_qubits)).to(x)
             return self._frequencies(circuit, rotations, phases, scales, x) @ signs
@@ -68,16 +68,16 @@ class Execution:
         """Probabilities, or frequencies, of all basis states: (S, 2**n)."""
         self.circuits += len(x)
         if self.backend == BATCHED and self.shots is None:
-            return shared.probabilities(circuit, rotations, phases, scales, x)
+            return batched.probabilities(circuit, rotations[None], phases[None], scales[None], x[None])[0]
         if self.backend == BATCHED:
             return self._frequencies(circuit, rotations, phases, scales, x)
         return self._pennylane("probabilities", circuit, rotations, phases, scales, x)
 
-    def _frequencies(self, *arguments: object) -> Tensor:
-        exact = shared.probabilities(*arguments)  # type: ignore[arg-type]
+    def _frequencies(self, circuit: Circuit, *tensors: Tensor) -> Tensor:
+        exact = batched.probabilities(circuit, *(tensor[None] for tensor in tensors))
         measured = self._measurement()
         assert measured is not None
-        return measured.frequencies(exact[None])[0]
+        return measured.frequencies(exact)[0]
 
     def _pennylane(self, measured: str, circuit: Circuit, *tensors: Tensor) -> Tensor:
         from qfl_envs.quantum import pennylane

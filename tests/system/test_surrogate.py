@@ -391,8 +391,8 @@ def test_a_row_of_surrogates_learns_what_it_learns_alone(calibrated, moves):
 
 
 def test_kinds_of_rounds_do_not_mix_between_surrogates(calibrated):
-    together = calibrated(seeds=(3, 4, 5, 6), adapts=True, noise=0.4)
-    together.step(Decision(np.ones((4, 6), dtype=bool), adaptation=np.array(Adaptation)))
+    together = calibrated(seeds=range(3, 9), adapts=True, noise=0.4)
+    together.step(Decision(np.ones((6, 6), dtype=bool), adaptation=np.array(Adaptation)))
     for row, kind in enumerate(Adaptation):
         alone = calibrated(seeds=(3 + row,), adapts=True, noise=0.4)
         alone.step(Decision(EVERYBODY, adaptation=np.array([kind])))

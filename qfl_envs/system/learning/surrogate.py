@@ -172,7 +172,7 @@ class Surrogate:
         if searches is not None and searches.any():
             mean = weighted_mean_update(Updates(row, device, change), np.ones(len(row)), len(state.parameters))
             tried = searches & work.trains.any(-1)
-            chosen = np.where(tried, self._best_candidates(state, held, mean, work.trains), -1)
+            chosen = self._best_candidates(state, held, mean, work.trains, tried)
             factors = np.array([candidate.rate_factor for candidate in CANDIDATES])[chosen]
             factor = np.where(chosen >= 0, factors, 1.0)[row]
             rate, change = rate * factor, change * factor[:, None]
@@ -228,15 +228,22 @@ class Surrogate:
         return _class_quality(parameters, self.points, label_map, sharpness, best)
 
     def _best_candidates(
-        self, state: SystemState, held: np.ndarray, mean_update: np.ndarray, trains: np.ndarray
+        self, state: SystemState, held: np.ndarray, mean_update: np.ndarray, trains: np.ndarray, tried: np.ndarray
     ) -> np.ndarray:
-        """Candidate whose rate lowers the loss of the participants' data most, (E)."""
-        losses = np.empty((len(state.parameters), len(CANDIDATES)))
-        for number, candidate in enumerate(CANDIDATES):
-            stepped = (state.parameters + candidate.rate_factor * mean_update).astype(np.float32)
-            of_class = self._class_quality(stepped, state.label_map)[1]
-            losses[:, number] = np.where(trains, _weighed(held, of_class), 0.0).sum(-1)
-        return losses.argmin(-1)
+        """Candidate whose rate lowers the loss of the participants' data most, (E), -1 where none is ``tried``.
+
+        Here candidates differ in their rates alone; of those with the same the first stands for all.
+        """
+        rates = np.array([candidate.rate_factor for candidate in CANDIDATES])
+        rows, (factors, first) = np.flatnonzero(tried), np.unique(rates, return_index=True)
+        chosen = np.full(len(tried), -1)
+        label_map, before, step = state.label_map[rows], state.parameters[rows], mean_update[rows]
+        losses = np.empty((len(rows), len(factors)))
+        for number, factor in enumerate(factors):
+            of_class = self._class_quality((before + factor * step).astype(np.float32), label_map)[1]
+            losses[:, number] = np.where(trains[rows], _weighed(held[rows], of_class), 0.0).sum(-1)
+        chosen[rows] = first[losses.argmin(-1)]
+        return chosen
 
     def _warm_start(self) -> np.ndarray:
         """Weights (P) after central training on the data before they drift, with Adam's step per parameter."""
