@@ -165,7 +165,7 @@ def as_batch(observation):
 
 
 def test_settings_inherit_from_algorithm_to_environment_to_preset():
-    general = configuration("ppo", "qfl/Scheduling-v0", "small")
+    general = configuration("ppo", "qfl/Scheduling-v0", "paper")
     tiny = configuration("ppo", "qfl/Scheduling-v0", "tiny")
     assert general["num_envs"] != tiny["num_envs"]
     assert general["algorithm"]["gamma"] == tiny["algorithm"]["gamma"]

@@ -17,10 +17,10 @@ class Adaptation(IntEnum):
     ``FINE_TUNE`` is an ordinary round. ``HEAD`` trains and uploads the last layer alone, whose gradient needs one
     circuit per sample. ``RETRAIN`` trains :data:`RETRAIN_FACTOR` times as long and makes the server forget the
     direction that it was moving in. ``REOPTIMISE`` trains every candidate of :data:`CANDIDATES` on every participant,
-    keeps the one with the least loss on their data, and merges its updates. ``ANNEAL_HEAD`` and ``SOLVE_HEAD`` train
-    nothing: devices send statistics of what the last layer sees on as many samples as a retraining takes, and the
-    server changes its weights by the quadratic problem of :mod:`qfl_envs.system.learning.recalibration`, which it
-    anneals, or solves and rounds.
+    keeps the one with the least loss on the samples that they measure models by, and merges its updates.
+    ``ANNEAL_HEAD`` and ``SOLVE_HEAD`` train nothing: devices send statistics of what the last layer sees on as many
+    samples as a retraining takes, and the server changes its weights by the quadratic problem of
+    :mod:`qfl_envs.system.learning.recalibration`, which it anneals, or solves and rounds.
     """
 
     FINE_TUNE = 0

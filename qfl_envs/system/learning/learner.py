@@ -112,12 +112,22 @@ class Learner:
         change = (trained - start).cpu().numpy()
         taken, chosen = np.arange(len(row)), np.full(len(state.parameters), -1)
         if searches.any():
-            afterwards = self._losses(trained, state, clients.row, device[member], work.drifted)
+            tried = np.flatnonzero(candidate >= 0)
+            afterwards = np.zeros(len(member))
+            # by the samples that also measure the global model: all data would take more circuits than the training
+            afterwards[tried] = self._losses(
+                trained[tried],
+                state,
+                clients.row[tried],
+                device[member[tried]],
+                work.drifted,
+                self._num_measured(state),
+            )
             taken, chosen = _best_candidates(row, member, candidate, afterwards, chosen)
         losses: np.ndarray | None = None
         if self.learning.fairness_q > 0.0:
             received = torch.from_numpy(state.parameters).to(self.device)[torch.from_numpy(row).to(self.device)]
-            losses = self._losses(received, state, row, device, work.drifted)
+            losses = self._losses(received, state, row, device, work.drifted, state.sample_index.shape[3])
         return LocalResult(
             Updates(row, device, change[taken]),
             clients.local_steps[taken],
@@ -211,25 +221,35 @@ class Learner:
 
     @torch.no_grad()
     def _losses(
-        self, parameters: torch.Tensor, state: SystemState, row: np.ndarray, device: np.ndarray, drifted: np.ndarray
+        self,
+        parameters: torch.Tensor,
+        state: SystemState,
+        row: np.ndarray,
+        device: np.ndarray,
+        drifted: np.ndarray,
+        most: int,
     ) -> np.ndarray:
-        """Mean loss (M) of models (M, P) on all data of devices, in the present distribution."""
+        """Mean loss (M) of models (M, P) on at most so many samples of each device, in the present distribution."""
         total = np.zeros(len(row))
-        valid = np.arange(state.sample_index.shape[3]) < state.num_samples[row, device, None]
+        valid = np.arange(most) < state.num_samples[row, device, None]
         for world in range(len(self.data.worlds)):
             share = drifted[row, device] if world else 1 - drifted[row, device]
-            held = state.sample_index[row, world, device].astype(np.int64)
+            held = state.sample_index[row, world, device, :most].astype(np.int64)
             labels = state.label_map[row[:, None], world, self.data.labels[held]]
             inputs = self.features[torch.from_numpy(held + world * len(self.data.labels)).to(self.device)]
             loss = cross_entropy(self.model.logits(parameters, inputs), torch.from_numpy(labels).to(self.device))
             total += share * (loss.double().cpu().numpy() * valid).sum(1) / valid.sum(1)
         return total
 
+    def _num_measured(self, state: SystemState) -> int:
+        """Samples of each device that a model is measured on."""
+        return min(self.learning.device_eval_samples, state.sample_index.shape[3])
+
     @torch.no_grad()
     def evaluate(self, state: SystemState, rows: np.ndarray, drifted: np.ndarray) -> Evaluation:
         """Measure global models on the held-out samples and on the first samples of each device."""
         worlds, tests = len(self.data.worlds), len(self.test_labels)
-        taken = min(self.learning.device_eval_samples, state.sample_index.shape[3])
+        taken = self._num_measured(state)
         held = state.sample_index[rows][..., :taken].astype(np.int64)
         devices = held.shape[2]
         table = held + np.arange(worlds)[:, None, None] * len(self.data.labels)

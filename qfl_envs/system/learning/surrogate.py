@@ -177,7 +177,10 @@ class Surrogate:
             factor = np.where(chosen >= 0, factors, 1.0)[row]
             rate, change = rate * factor, change * factor[:, None]
         losses = None
-        if learning.fairness_q > 0.0:
+        if learning.fairness_q > 0.0 and len(self.data.worlds) == 1:
+            # nothing has changed since the model was measured
+            losses = state.device_loss[row, device]
+        elif learning.fairness_q > 0.0:
             of_class = self._class_quality(state.parameters, state.label_map)[1]
             losses = _weighed(held, of_class)[row, device]
         updates = Updates(row, device, np.asarray(change, dtype=np.float32))
