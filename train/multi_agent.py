@@ -37,6 +37,12 @@ CHECKPOINT_S = 30.0
 """Time between checkpoints; a killed training repeats at most what came after the last one."""
 
 
+def clipped_loss(ratios: Tensor, advantages: Tensor, clip_range: float) -> tuple[Tensor, Tensor]:
+    """Loss of PPO (Schulman et al. 2017, equation 7) and the share of ratios that were clipped, of (..., N) each."""
+    clipped = ratios.clamp(1 - clip_range, 1 + clip_range)
+    return -torch.minimum(ratios * advantages, clipped * advantages).mean(), (ratios != clipped).float().mean()
+
+
 @dataclass(frozen=True)
 class Settings:
     """How a team learns.
@@ -161,8 +167,7 @@ class TeamPPO:
         advantages = batch["advantages"]
         advantages = ((advantages - advantages.mean()) / (advantages.std() + 1e-8))[:, None]
         ratios = (logarithms - batch["logarithms"]).exp()
-        clipped = ratios.clamp(1 - settings.clip_range, 1 + settings.clip_range)
-        policy_loss = -torch.minimum(ratios * advantages, clipped * advantages).mean()
+        policy_loss, clipped = clipped_loss(ratios, advantages, settings.clip_range)
         values = self.critic(batch["observations"], batch["states"])
         value_loss = (values - batch["returns"]).square().mean() / 2
         entropy = entropies.mean()
@@ -171,7 +176,7 @@ class TeamPPO:
         for network in (self.actor, self.critic):
             nn.utils.clip_grad_norm_(network.parameters(), settings.max_gradient)
         self.optimizer.step()
-        return policy_loss.item(), value_loss.item(), entropy.item(), (ratios != clipped).float().mean().item()
+        return policy_loss.item(), value_loss.item(), entropy.item(), clipped.item()
 
     def state(self) -> dict[str, Any]:
         """All that the rest of the training depends on."""

@@ -13,7 +13,7 @@ from qfl_envs.errors import InvalidValueError, UnknownNameError
 from train import competitors
 from train.cli import main
 from train.evaluation import make_env, play
-from train.multi_agent import CHECKPOINT_FILE
+from train.multi_agent import CHECKPOINT_FILE, clipped_loss
 from train.plans import ModelFileError, plan_training
 from train.returns import RunningScale, advantages_of
 from train.teams import make_teams
@@ -168,6 +168,14 @@ def test_advantages_expect_nothing_after_the_end_and_do_not_cross_it():
     terminated = torch.tensor([[False], [True], [False]])
     found = advantages_of(rewards, values, following, terminated, terminated, gamma=0.5, decay=0.5)
     assert found.flatten().tolist() == pytest.approx([0.75 + 0.25 * 1.5, 1.5, 3 + 0.5 * 4 - 0.5])
+
+
+def test_the_loss_gains_nothing_from_ratios_beyond_the_clip_range():
+    ratios, advantages = torch.tensor([1.5, 0.5, 1.5, 0.5]), torch.tensor([2.0, -2.0, -2.0, 2.0])
+    loss, share = clipped_loss(ratios, advantages, 0.2)
+    assert loss.item() == pytest.approx(-(1.2 * 2 - 0.8 * 2 - 1.5 * 2 + 0.5 * 2) / 4)
+    assert share.item() == 1.0
+    assert clipped_loss(torch.tensor([1.1, 0.9]), torch.ones(2), 0.2)[1].item() == 0.0
 
 
 def test_the_scale_of_returns_is_that_of_all_of_them():
