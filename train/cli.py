@@ -161,6 +161,12 @@ def _parser() -> Parser:
     _add_scenario(board)
     _add_folder(board)
 
+    page = add("report", "Write the page of a leaderboard again, leaderboard.html, from the folder of its run.")
+    page.add_argument("folder", type=Path, metavar="FOLDER", help="that qfl leaderboard wrote")
+    page.add_argument(
+        "--no-replays", action="store_false", dest="replays", help="without an episode of each environment"
+    )
+
     study = add(
         "case-study",
         "Reproduce Figure 4 of the article: sum-rate of all allocators, and learning under their rates; goes on where "

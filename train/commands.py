@@ -184,6 +184,7 @@ def leaderboard(options: Namespace) -> None:
     """Let all compete."""
     from train import competitors as known
     from train.leaderboard import Matrix, publish, run
+    from train.report.page import write_page
     from train.runs import RunFolder
 
     environments = tuple(options.env or ENVIRONMENTS)
@@ -208,9 +209,18 @@ def leaderboard(options: Namespace) -> None:
     )
     episodes = run(matrix, folder, options.workers or len(os.sched_getaffinity(0)), _say)
     print("\n" + publish(matrix, episodes, folder.path))
+    write_page(folder.path, _say)
     print(
-        f"\nwritten: {folder.path}/leaderboard.md, leaderboard.png, results.jsonl, config.json; models/ has the agents"
+        f"\nwritten: {folder.path}/leaderboard.html, leaderboard.md, leaderboard.png, results.jsonl, config.json; "
+        "models/ has the agents"
     )
+
+
+def report(options: Namespace) -> None:
+    """Write the page of a leaderboard again."""
+    from train.report.page import write_page
+
+    print(f"written: {write_page(options.folder, _say, options.replays)}")
 
 
 def case_study(options: Namespace) -> None:

@@ -33,7 +33,7 @@ def accuracy_over_time(episodes: Mapping[str, Sequence[Episode]], target: float,
     for axes, (env_id, played) in zip(panels, episodes.items(), strict=True):
         times = np.linspace(0.0, max(episode.simulated_s for episode in played), GRID_POINTS)
         for name in names:
-            curves = [_held(episode, times) for episode in played if episode.competitor == name]
+            curves = [held_accuracy(episode, times) for episode in played if episode.competitor == name]
             if not curves:
                 continue
             low, middle, high = np.percentile(curves, [25, 50, 75], axis=0)
@@ -49,7 +49,7 @@ def accuracy_over_time(episodes: Mapping[str, Sequence[Episode]], target: float,
     figure.savefig(path)
 
 
-def _held(episode: Episode, times: np.ndarray) -> np.ndarray:
+def held_accuracy(episode: Episode, times: np.ndarray) -> np.ndarray:
     """Accuracy of an episode at given times: that of the last round that had ended."""
     ends, accuracies = np.array(episode.curve).T
     return np.asarray(accuracies[np.searchsorted(ends, times, side="right") - 1])
