@@ -16,6 +16,7 @@ from train.evaluation import Episode, episode_from_row, make_env
 from train.plans import MODEL_FILE, TrainingPlan, plan_training
 from train.plots import accuracy_over_time
 from train.progress import progress_bar
+from train.protocol import PROTOCOL, SPLIT, code_version
 from train.runs import RunFolder, write_atomically
 from train.scores import find_scale
 from train.statistics import MIN_SEEDS
@@ -23,7 +24,7 @@ from train.workers import start_workers
 
 EPISODE_WORK = 500
 """Environment steps of training that take about as long as one episode, for the progress bar."""
-PACKAGES = ("qfl-envs", "gymnasium", "numpy", "stable-baselines3", "sb3-contrib", "torch")
+PACKAGES = ("gymnasium", "numpy", "stable-baselines3", "sb3-contrib", "torch")
 """What results depend on; a run is not continued with other versions."""
 
 
@@ -77,7 +78,7 @@ class Matrix:
 
     def scenario(self) -> Scenario:
         """What they simulate."""
-        scenario: Scenario = make_env(self.environments[0], "test", self.environment()).unwrapped.scenario  # type: ignore[attr-defined]
+        scenario: Scenario = make_env(self.environments[0], SPLIT, self.environment()).unwrapped.scenario  # type: ignore[attr-defined]
         return scenario
 
     def plan(self, entry: tuple[str, str]) -> TrainingPlan:
@@ -89,6 +90,8 @@ class Matrix:
         """All that the results depend on, as JSON values."""
         plans = [asdict(self.plan(entry)) for entry in self.entries() if competitors.is_trained(entry[1])]
         return {
+            "protocol": PROTOCOL,
+            "code": code_version(),
             "versions": {package: version(package) for package in PACKAGES},
             **asdict(self),
             "scenario": self.scenario().to_dict(),
@@ -173,7 +176,7 @@ def publish(matrix: Matrix, episodes: Sequence[Episode], folder: Path) -> str:
     accuracy_over_time(by_environment, scenario.target_accuracy, folder / "leaderboard.png")
     console, page = [], [_heading(matrix, scenario)]
     for env_id, played in by_environment.items():
-        scale, meaning = find_scale(env_id, matrix.preset, "test", matrix.arguments)
+        scale, meaning = find_scale(env_id, matrix.preset, SPLIT, matrix.arguments)
         rows = table.rows(played, scale)
         remarks = [_remark(row, rows) for row in rows if competitors.is_trained(row.competitor)]
         console += [env_id, table.render(rows, "simple"), meaning, *remarks, ""]
@@ -192,7 +195,8 @@ def _heading(matrix: Matrix, scenario: Scenario) -> str:
         f"sub-channels, learner `{scenario.learning.model}` on `{scenario.learning.dataset}` "
         f"(`{scenario.learning.partition}`), target accuracy {scenario.target_accuracy}, at most {scenario.max_rounds} "
         f"rounds of at most {scenario.deadline_s} s.\n\n"
-        f"Protocol: {matrix.seeds} episodes each on seeds 0 to {matrix.seeds - 1} of the test split, the same "
+        f"Protocol {PROTOCOL}, code {code_version()}: {matrix.seeds} episodes each on seeds 0 to {matrix.seeds - 1} of "
+        "the test split, the same "
         "instances and random numbers for all; agents that learn were trained on the train split with seed "
         f"{matrix.training_seed}. "
         "`config.json` has every setting, `results.jsonl` one line per episode."

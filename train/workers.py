@@ -16,6 +16,7 @@ from typing import Any
 from train import competitors
 from train.evaluation import Episode, make_env, play
 from train.plans import TrainingPlan
+from train.protocol import SPLIT
 
 _steps_done: Any = None
 
@@ -82,4 +83,4 @@ def _play(env_id: str, arguments: dict[str, Any], name: str, model: Path | None,
     import torch
 
     torch.set_num_threads(1)
-    return play(make_env(env_id, "test", arguments), competitors.make(name, model), seed)
+    return play(make_env(env_id, SPLIT, arguments), competitors.make(name, model), seed)
