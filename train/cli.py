@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: Words after ``qfl``; None for those of the process.
 
     Returns:
-        0, 2 for wrong input, or 130 if interrupted.
+        0, 2 for wrong input, 3 if entries of a leaderboard failed, or 130 if interrupted.
     """
     words = sys.argv[1:] if arguments is None else list(arguments)
     options = _parser().parse_args(words)
@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from train import commands
 
     try:
-        getattr(commands, options.command.replace("-", "_"))(options)
+        code: int | None = getattr(commands, options.command.replace("-", "_"))(options)
     except QflError as error:
         print(f"qfl {options.command}: error: {error}", file=sys.stderr)
         return EXIT_WRONG_INPUT
@@ -55,7 +55,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         # the reader, e.g. head, has seen enough; do not let the interpreter complain when it flushes
         sys.stdout = open("/dev/null", "w")  # noqa: SIM115
-    return 0
+        return 0
+    return code or 0
 
 
 def _parser() -> Parser:
@@ -158,6 +159,13 @@ def _parser() -> Parser:
     board.add_argument("--steps", type=_positive, help="training steps of each agent; shipped budgets if not given")
     board.add_argument("--training-seed", type=_natural, default=0, help="seed of the training")
     board.add_argument("--workers", type=_positive, help="processes; one per processor core if not given")
+    board.add_argument(
+        "--entry-timeout",
+        type=_positive,
+        metavar="SECONDS",
+        help="wall time of an entry, training and all its episodes together; no limit if not given",
+    )
+    board.add_argument("--retry-failed", action="store_true", help="play entries again that failed before")
     _add_scenario(board)
     _add_folder(board)
 

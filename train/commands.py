@@ -18,6 +18,7 @@ from qfl_envs.registration import ENVIRONMENTS
 RESERVED = {"scenario": "--preset", "split": "the command", "render_mode": "the command"}
 """Arguments of an environment that ``--set`` may not hold, and what sets them."""
 QUICK_SEEDS, FULL_SEEDS = 20, 50
+EXIT_OK, EXIT_FAILED = 0, 3
 
 
 def envs(options: Namespace) -> None:
@@ -136,7 +137,7 @@ def compare_teams(options: Namespace) -> None:
 
 def evaluate(options: Namespace) -> None:
     """Play some episodes."""
-    from train import table
+    from train import summaries, table
     from train.evaluation import play
     from train.progress import progress_bar
     from train.scores import find_scale
@@ -157,7 +158,7 @@ def evaluate(options: Namespace) -> None:
         print(json.dumps(rows))
     else:
         print(f"{env_id}, {options.seeds} episodes of split {options.split!r}")
-        print(table.render(table.rows(episodes, scale), "simple"))
+        print(table.render(summaries.rows(episodes, scale), "simple"))
         if competitor.cost().circuit_evaluations > 0:
             print("\n" + _cost_of_circuits(competitor.cost()))
         print("\n" + meaning)
@@ -180,12 +181,14 @@ def curves(options: Namespace) -> None:
     _print_rows([curve.to_row() for curve in found], options.json)
 
 
-def leaderboard(options: Namespace) -> None:
+def leaderboard(options: Namespace) -> int:
     """Let all compete."""
     from train import competitors as known
-    from train.leaderboard import Matrix, publish, run
+    from train.leaderboard import publish, run
+    from train.matrix import Matrix
     from train.report.page import write_page
     from train.runs import RunFolder
+    from train.workers import start_workers
 
     environments = tuple(options.env or ENVIRONMENTS)
     reject_unknown(environments, ENVIRONMENTS, "environment")
@@ -201,19 +204,26 @@ def leaderboard(options: Namespace) -> None:
         arguments=_arguments(options),
         seeds=options.seeds or (QUICK_SEEDS if options.quick else FULL_SEEDS),
         quick=options.quick,
-        steps=options.steps,
+        steps={} if options.steps is None else dict.fromkeys(environments, options.steps),
         training_seed=options.training_seed,
     )
+    config = matrix.config()
     folder = RunFolder(
-        options.out / (options.name or f"{'quick' if options.quick else 'full'}-{options.preset}"), matrix.config()
+        options.out / (options.name or f"{'quick' if options.quick else 'full'}-{options.preset}"), config
     )
-    episodes = run(matrix, folder, options.workers or len(os.sched_getaffinity(0)), _say)
-    print("\n" + publish(matrix, episodes, folder.path))
+    workers = start_workers(options.workers or len(os.sched_getaffinity(0)))
+    results = run(matrix, folder, workers, _say, options.entry_timeout, options.retry_failed)
+    print("\n" + publish(config, results, folder.path))
     write_page(folder.path, _say)
     print(
-        f"\nwritten: {folder.path}/leaderboard.html, leaderboard.md, leaderboard.png, results.jsonl, config.json; "
+        f"\nwritten: {folder.path}/leaderboard.html, leaderboard.md, leaderboard.json, leaderboard.png, results.jsonl, "
+        "config.json; "
         "models/ has the agents"
     )
+    failed = [entry for entry in matrix.entries() if results.failure(entry) is not None]
+    if failed:
+        _say(f"{len(failed)} of the entries failed; --retry-failed plays them again")
+    return EXIT_FAILED if failed else EXIT_OK
 
 
 def report(options: Namespace) -> None:

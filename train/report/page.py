@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from importlib.metadata import version
+from collections.abc import Callable, Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -13,15 +12,13 @@ from markupsafe import Markup
 
 from train import report
 from train.report import svg
-from train.report.board import Board, Standings, read_board
-from train.report.columns import COLUMNS, columns_of
+from train.report.columns import COLUMNS, columns_of, interval_text, number_text
+from train.report.content import Content, Place, read_content
 from train.report.plots import plots_of
 from train.report.replay import replay_of, summary
 from train.runs import write_atomically
 
 PAGE_FILE = "leaderboard.html"
-LARGEST_BYTES = 5_000_000
-"""A page that can be sent by mail."""
 
 
 def write_page(folder: Path, say: Callable[[str], None], replays: bool = True) -> Path:
@@ -38,18 +35,18 @@ def write_page(folder: Path, say: Callable[[str], None], replays: bool = True) -
     Raises:
         RunFolderError: If the folder holds no results.
     """
-    board = read_board(folder)
-    shown = {one.env_id: replay_of(board, one, say) for one in board.standings} if replays else {}
+    content = read_content(folder)
+    shown = {place.env_id: replay_of(folder, content, place, say) for place in content.places} if replays else {}
     path = folder / PAGE_FILE
-    write_atomically(path, render(board, shown))
+    write_atomically(path, render(content, shown))
     return path
 
 
-def render(board: Board, replays: dict[str, dict[str, Any]]) -> str:
+def render(content: Content, replays: Mapping[str, Mapping[str, Any]]) -> str:
     """The page.
 
     Args:
-        board: What it shows.
+        content: What it shows.
         replays: An episode of each environment, as :func:`train.report.replay.record` gives it.
     """
     environment = Environment(
@@ -60,26 +57,30 @@ def render(board: Board, replays: dict[str, dict[str, Any]]) -> str:
         lstrip_blocks=True,
     )
     environment.globals |= {"key": svg.key, "columns_of": columns_of, "summary": summary}
+    environment.filters |= {"interval": interval_text, "number": number_text, "code": code}
     return environment.get_template("page.html.j2").render(
-        board=board,
-        scenario=board.scenario,
-        code_version=version("qfl-envs"),
+        content=content,
+        about=content.about,
         columns=COLUMNS,
-        plots={one.env_id: list(plots_of(board, one)) for one in board.standings},
+        plots={place.env_id: list(plots_of(place)) for place in content.places},
         replays=replays,
-        environments={one.env_id: _of_environment(one) for one in board.standings},
+        level={place.env_id: _level(place) for place in content.places},
         style=_asset("page.css"),
         script=_asset("page.js"),
     )
 
 
-def _of_environment(standings: Standings) -> dict[str, Any]:
-    best = standings.entries[0]
-    return {
-        "best": best,
-        "level": [entry for entry in standings.entries[1:] if standings.level_with_best(entry)],
-        "kinds": sorted({entry.row.kind for entry in standings.entries}),
-    }
+def code(text: str) -> Markup:
+    """A sentence in which backquotes mark code."""
+    parts = text.split("`")
+    return Markup().join(
+        Markup("<code>{}</code>").format(part) if index % 2 else part for index, part in enumerate(parts)
+    )
+
+
+def _level(place: Place) -> list[str]:
+    """Who is not separated from the best."""
+    return [entry.name for entry in place.entries[1:] if place.level_with_best(entry)]
 
 
 def _asset(name: str) -> Markup:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from markupsafe import Markup, escape
 
-from train.plots import held_accuracy
-from train.report.board import Board, Entry, Standings
+from train.report.content import Entry, Place
 from train.report.svg import Axis, Picture, linear_axis, log_axis, marker, room_for, whisker
-from train.statistics import Estimate, estimate
+from train.statistics import Estimate
 
 ROW_HEIGHT = 21.0
 CURVE_POINTS = 70
@@ -26,25 +25,25 @@ class Plot(NamedTuple):
     caption: str
 
 
-def plots_of(board: Board, standings: Standings) -> Iterator[Plot]:
+def plots_of(place: Place) -> Iterator[Plot]:
     """Every plot for which there is something to show."""
-    yield intervals(standings)
-    yield accuracy_over_time(board, standings)
-    yield profile(standings)
-    yield against_parameters(standings)
-    yield fairness(standings)
-    if standings.curves:
-        yield learning(standings)
+    yield intervals(place)
+    yield accuracy_over_time(place)
+    yield profile(place)
+    yield against_parameters(place)
+    yield fairness(place)
+    if any(_has_curve(entry) for entry in place.entries):
+        yield learning(place)
 
 
-def intervals(standings: Standings) -> Plot:
+def intervals(place: Place) -> Plot:
     """The result of everybody with its interval, best first."""
-    entries, quantity = standings.entries, standings.quantity
+    entries, quantity = place.entries, place.quantity
     values = [value for entry in entries for value in (entry.result.low, entry.result.high)]
-    ends = [0.0, 1.0] if standings.scale is not None else []
+    ends = [0.0, 1.0] if place.about["scale"] is not None else []
     picture = Picture(
-        f"{standings.slug}-intervals",
-        f"{quantity.capitalize()} in {standings.env_id}",
+        f"{place.slug}-intervals",
+        f"{quantity.capitalize()} in {place.env_id}",
         f"Interquartile mean and 95 % interval, best first: {_listed(entries)}.",
         linear_axis(quantity, [*values, *ends]),
         None,
@@ -66,27 +65,28 @@ def intervals(standings: Standings) -> Plot:
             marker(middle, y, entry.style),
         )
     caption = "Interquartile mean over the seeds, with 95 % bootstrap interval."
-    if standings.scale is not None:
-        caption += f" 0 is random play, 1 is {standings.scale.name}."
+    if place.about["scale"] is not None:
+        caption += f" 0 is random play, 1 is {place.about['scale']['name']}."
     return Plot(quantity.capitalize(), picture.markup(), caption)
 
 
-def accuracy_over_time(board: Board, standings: Standings) -> Plot:
+def accuracy_over_time(place: Place) -> Plot:
     """Held-out accuracy against simulated time, median and middle half of the seeds."""
-    longest = max(float(np.median([episode.simulated_s for episode in one.episodes])) for one in standings.entries)
-    target = board.scenario.target_accuracy
+    ends = {entry.name: [one["simulated_s"] for one in entry.row["per_seed"]] for entry in place.entries}
+    longest = max(float(np.median(of)) for of in ends.values())
+    target = place.about["target_accuracy"]
     picture = Picture(
-        f"{standings.slug}-time",
-        f"Accuracy against simulated time in {standings.env_id}",
+        f"{place.slug}-time",
+        f"Accuracy against simulated time in {place.env_id}",
         f"Held-out accuracy, median over the seeds, up to {longest:.0f} simulated seconds; the target is {target:g}. "
-        f"Mean accuracy at the end: {_listed(standings.entries, lambda one: f'{one.row.accuracy:.2f}')}.",
+        f"Mean accuracy at the end: {_listed(place.entries, _accuracy)}.",
         Axis("simulated time (s)", 0.0, longest),
         Axis("held-out accuracy", 0.0, 1.0),
     )
     picture.guide(target, "target")
     times = np.linspace(0.0, longest, CURVE_POINTS)
-    for entry in standings.entries:
-        curves = [held_accuracy(episode, times) for episode in entry.episodes]
+    for entry in place.entries:
+        curves = [_held(one["curve"], times) for one in entry.row["per_seed"]]
         low, middle, high = np.percentile(curves, [25, 50, 75], axis=0)
         picture.series(
             entry.name,
@@ -102,22 +102,22 @@ def accuracy_over_time(board: Board, standings: Standings) -> Plot:
     )
 
 
-def profile(standings: Standings) -> Plot:
+def profile(place: Place) -> Plot:
     """The share of episodes above every result (a performance profile, Agarwal et al. 2021, arXiv 2108.13264)."""
-    results = {entry.name: np.sort(standings.results(entry)) for entry in standings.entries}
+    results = {entry.name: np.sort(entry.results()) for entry in place.entries}
     everything = np.concatenate(list(results.values()))
     levels = np.linspace(everything.min(), everything.max(), PROFILE_POINTS)
-    quantity = standings.quantity
+    quantity = place.quantity
     picture = Picture(
-        f"{standings.slug}-profile",
-        f"Performance profile in {standings.env_id}",
+        f"{place.slug}-profile",
+        f"Performance profile in {place.env_id}",
         f"Share of episodes whose {quantity} is above a level. Share above the median of all episodes: "
-        + _listed(standings.entries, lambda one: f"{(results[one.name] > np.median(everything)).mean():.2f}")
+        + _listed(place.entries, lambda one: f"{(results[one.name] > np.median(everything)).mean():.2f}")
         + ".",
         linear_axis(quantity, everything.tolist(), low=float(levels[0]), high=float(levels[-1])),
         Axis("share of episodes above", 0.0, 1.0),
     )
-    for entry in standings.entries:
+    for entry in place.entries:
         above = 1 - np.searchsorted(results[entry.name], levels, side="right") / len(results[entry.name])
         picture.series(entry.name, entry.style, entry.emphasised, picture.polyline(levels, above, entry.style))
     return Plot(
@@ -127,18 +127,18 @@ def profile(standings: Standings) -> Plot:
     )
 
 
-def against_parameters(standings: Standings) -> Plot:
+def against_parameters(place: Place) -> Plot:
     """The result against the number of trainable numbers."""
-    quantity = standings.quantity
+    quantity = place.quantity
     picture = Picture(
-        f"{standings.slug}-parameters",
-        f"{quantity.capitalize()} against parameters in {standings.env_id}",
-        f"Interquartile mean and 95 % interval. Parameters: {_listed(standings.entries, _parameters)}.",
-        log_axis("trainable parameters", [float(entry.row.parameters) for entry in standings.entries]),
-        linear_axis(quantity, _ends(one.result for one in standings.entries)),
+        f"{place.slug}-parameters",
+        f"{quantity.capitalize()} against parameters in {place.env_id}",
+        f"Interquartile mean and 95 % interval. Parameters: {_listed(place.entries, _parameters)}.",
+        log_axis("trainable parameters", [float(entry.row["parameters"]) for entry in place.entries]),
+        linear_axis(quantity, _ends(one.result for one in place.entries)),
     )
-    for entry in standings.entries:
-        x = picture.at_x(entry.row.parameters)
+    for entry in place.entries:
+        x = picture.at_x(entry.row["parameters"])
         low, middle, high = (picture.at_y(value) for value in (entry.result.low, entry.result.value, entry.result.high))
         picture.series(
             entry.name, entry.style, entry.emphasised, whisker(x, low, x, high), marker(x, middle, entry.style)
@@ -150,20 +150,21 @@ def against_parameters(standings: Standings) -> Plot:
     )
 
 
-def fairness(standings: Standings) -> Plot:
+def fairness(place: Place) -> Plot:
     """Fairness at the end of an episode against the simulated time that it took."""
-    seconds = {entry.name: estimate([episode.simulated_s for episode in entry.episodes]) for entry in standings.entries}
+    seconds = {entry.name: entry.mean("simulated_s") for entry in place.entries}
+    jain = {entry.name: entry.mean("jain") for entry in place.entries}
     picture = Picture(
-        f"{standings.slug}-fairness",
-        f"Fairness against efficiency in {standings.env_id}",
+        f"{place.slug}-fairness",
+        f"Fairness against efficiency in {place.env_id}",
         "Jain's index of the devices' accuracies at the end of an episode against its simulated seconds, means: "
-        + _listed(standings.entries, lambda one: f"{one.jain.value:.2f} after {seconds[one.name].value:.0f} s")
+        + _listed(place.entries, lambda one: f"{jain[one.name].value:.2f} after {seconds[one.name].value:.0f} s")
         + ".",
         linear_axis("simulated time of an episode (s)", _ends(seconds.values()), low=0.0),
-        linear_axis("fairness (Jain's index)", _ends(one.jain for one in standings.entries)),
+        linear_axis("fairness (Jain's index)", _ends(jain.values())),
     )
-    for entry in standings.entries:
-        spent, fair = seconds[entry.name], entry.jain
+    for entry in place.entries:
+        spent, fair = seconds[entry.name], jain[entry.name]
         x, y = picture.at_x(spent.value), picture.at_y(fair.value)
         picture.series(
             entry.name,
@@ -180,26 +181,24 @@ def fairness(standings: Standings) -> Plot:
     )
 
 
-def learning(standings: Standings) -> Plot:
+def learning(place: Place) -> Plot:
     """How the returns of trainings rose."""
-    curves = standings.curves
-    entries = {entry.name: entry for entry in standings.entries}
-    returns = [float(value) for curve in curves for value in curve.returns]
+    trained = [entry for entry in place.entries if _has_curve(entry)]
+    curves = {entry.name: entry.row["training"]["curve"] for entry in trained}
     picture = Picture(
-        f"{standings.slug}-learning",
-        f"Learning curves in {standings.env_id}",
+        f"{place.slug}-learning",
+        f"Learning curves in {place.env_id}",
         "Mean return of the last 100 episodes of training, first and last: "
-        + "; ".join(f"{one.plan.agent} {one.returns[0]:.2f} and {one.returns[-1]:.2f}" for one in curves)
+        + "; ".join(f"{name} {one['returns'][0]:.2f} and {one['returns'][-1]:.2f}" for name, one in curves.items())
         + ".",
-        linear_axis("environment steps", [], low=0.0, high=float(max(one.steps[-1] for one in curves))),
-        linear_axis("return in training", returns),
+        linear_axis("environment steps", [], low=0.0, high=float(max(one["steps"][-1] for one in curves.values()))),
+        linear_axis("return in training", [value for one in curves.values() for value in one["returns"]]),
     )
-    for curve in curves:
-        chosen = np.unique(np.linspace(0, len(curve.steps) - 1, CURVE_POINTS).round().astype(int))
-        entry = entries.get(curve.plan.agent)
-        if entry is not None:
-            line = picture.polyline(curve.steps[chosen], curve.returns[chosen], entry.style)
-            picture.series(entry.name, entry.style, entry.emphasised, line)
+    for entry in trained:
+        steps, returns = (np.array(curves[entry.name][of]) for of in ("steps", "returns"))
+        chosen = np.unique(np.linspace(0, len(steps) - 1, CURVE_POINTS).round().astype(int))
+        line = picture.polyline(steps[chosen], returns[chosen], entry.style)
+        picture.series(entry.name, entry.style, entry.emphasised, line)
     return Plot(
         "Learning curves",
         picture.markup(),
@@ -208,12 +207,26 @@ def learning(standings: Standings) -> Plot:
     )
 
 
+def _has_curve(entry: Entry) -> bool:
+    return entry.row["training"] is not None and len(entry.row["training"]["curve"]["steps"]) > 0
+
+
+def _held(curve: Mapping[str, Sequence[float]], times: np.ndarray) -> np.ndarray:
+    """Accuracy of an episode at given times: that of the last round that had ended."""
+    held = np.searchsorted(np.array(curve["seconds"]), times, side="right") - 1
+    return np.array(curve["accuracy"])[held]
+
+
+def _accuracy(entry: Entry) -> str:
+    return f"{entry.mean('accuracy').value:.2f}"
+
+
 def _ends(estimates: Iterable[Estimate]) -> list[float]:
     return [value for found in estimates for value in (found.low, found.high)]
 
 
 def _parameters(entry: Entry) -> str:
-    return f"{entry.row.parameters:,}"
+    return f"{entry.row['parameters']:,}"
 
 
 def _result(entry: Entry) -> str:

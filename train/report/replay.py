@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,8 @@ from qfl_envs.rendering import Recording
 from qfl_envs.system.network.mobility import area_radius_m
 from train import competitors
 from train.evaluation import make_env
-from train.report.board import Board, Entry, Standings, model_folder
+from train.protocol import SPLIT
+from train.report.content import Content, Entry, Place
 from train.runs import write_atomically
 
 SEED = 0
@@ -23,30 +25,31 @@ MARKS = {"delivered": "d", "late": "l", "lost": "x", "depleted": "e"}
 IDLE, UNLINKED = "i", "u"
 
 
-def replay_of(board: Board, standings: Standings, say: Callable[[str], None]) -> dict[str, Any]:
+def replay_of(folder: Path, content: Content, place: Place, say: Callable[[str], None]) -> dict[str, Any]:
     """An episode of the best competitor that knows no more than others; played once and then kept in the folder.
 
     Args:
-        board: The competition.
-        standings: One of its environments.
+        folder: Of the run.
+        content: What is in it.
+        place: One of its environments.
         say: Called with a line when an episode has to be played.
     """
-    entry = next((one for one in standings.entries if one.row.kind != "privileged"), standings.entries[0])
-    file = board.folder / "replays" / f"{standings.slug}-{entry.name}-{SEED}.json"
+    entry = next((one for one in place.entries if one.kind != "privileged"), place.entries[0])
+    file = folder / "replays" / f"{place.slug}-{entry.name}-{SEED}.json"
     if not file.exists():
-        say(f"one episode of {entry.name} in {standings.env_id} is played for the replay")
+        say(f"one episode of {entry.name} in {place.env_id} is played for the replay")
         file.parent.mkdir(exist_ok=True)
-        write_atomically(file, json.dumps(record(board, standings, entry), separators=(",", ":")))
+        write_atomically(file, json.dumps(record(folder, content, place, entry), separators=(",", ":")))
     found: dict[str, Any] = json.loads(file.read_text())
     return found
 
 
-def record(board: Board, standings: Standings, entry: Entry) -> dict[str, Any]:
+def record(folder: Path, content: Content, place: Place, entry: Entry) -> dict[str, Any]:
     """Play an episode and keep what a drawing of each round needs, as plain JSON values."""
-    arguments = {"scenario": board.preset, **board.config["arguments"]}
-    env = make_env(standings.env_id, "test", arguments, render_mode="ansi")
-    model = model_folder(board.folder, standings.env_id, entry.name) if entry.trained else None
-    competitor = competitors.make(entry.name, model)
+    arguments = {"scenario": content.about["preset"], **content.about["arguments"]}
+    env = make_env(place.env_id, SPLIT, arguments, render_mode="ansi")
+    model = folder / "models" / f"{place.env_id.split('/')[-1]}-{entry.name}"
+    competitor = competitors.make(entry.name, None if entry.row["training"] is None else model)
     observation, _ = env.reset(seed=SEED)
     competitor.reset(env, SEED)
     recording: Recording = env.unwrapped.recording  # type: ignore[attr-defined]
