@@ -13,7 +13,7 @@ from markupsafe import Markup
 from train import report
 from train.report import svg
 from train.report.columns import COLUMNS, columns_of, interval_text, number_text
-from train.report.content import Content, Place, read_content
+from train.report.content import Content, Place, interval, read_content
 from train.report.plots import plots_of
 from train.report.replay import replay_of, summary
 from train.runs import write_atomically
@@ -57,7 +57,7 @@ def render(content: Content, replays: Mapping[str, Mapping[str, Any]]) -> str:
         lstrip_blocks=True,
     )
     environment.globals |= {"key": svg.key, "columns_of": columns_of, "summary": summary}
-    environment.filters |= {"interval": interval_text, "number": number_text, "code": code}
+    environment.filters |= {"interval": interval_text, "number": number_text, "code": code, "from_json": interval}
     return environment.get_template("page.html.j2").render(
         content=content,
         about=content.about,
