@@ -175,6 +175,27 @@ def _parser() -> Parser:
         "--no-replays", action="store_false", dest="replays", help="without an episode of each environment"
     )
 
+    tested = add(
+        "claims",
+        "Measure what the article claims, and say claim by claim what holds; goes on where it was stopped.",
+    )
+    size = tested.add_mutually_exclusive_group()
+    size.add_argument(
+        "--quick", action="store_true", help="small experiments; what is done if nothing else is asked for"
+    )
+    size.add_argument("--full", action="store_true", help="experiments of full size, which take hours")
+    tested.add_argument("--claim", action="append", metavar="NAME", help="claim, may be repeated; all if not given")
+    tested.add_argument(
+        "--from",
+        action="append",
+        type=_named_folder,
+        default=[],
+        dest="sources",
+        metavar="EXPERIMENT=FOLDER",
+        help="read an experiment from the results of another command, such as sum-rate=runs/case-study",
+    )
+    _add_folder(tested)
+
     study = add(
         "case-study",
         "Reproduce Figure 4 of the article: sum-rate of all allocators, and learning under their rates; goes on where "
@@ -314,6 +335,13 @@ def _integer(text: str, least: int) -> int:
     if number < least:
         raise argparse.ArgumentTypeError(f"{text!r} is not allowed; allowed: a whole number of at least {least}")
     return number
+
+
+def _named_folder(text: str) -> tuple[str, Path]:
+    name, separator, folder = text.partition("=")
+    if not (name and separator and folder):
+        raise argparse.ArgumentTypeError(f"{text!r} is not allowed; allowed: EXPERIMENT=FOLDER")
+    return name, Path(folder)
 
 
 def _json_object(text: str) -> dict[str, Any]:

@@ -233,6 +233,22 @@ def report(options: Namespace) -> None:
     print(f"written: {write_page(options.folder, _say, options.replays)}")
 
 
+def claims(options: Namespace) -> None:
+    """Measure the claims of the article."""
+    from train.claims.data import load
+    from train.claims.run import run
+
+    catalogue = load("full" if options.full else "quick")
+    known = {claim.name: claim for claim in catalogue.claims}
+    reject_unknown(options.claim or (), known, "claim")
+    sources = dict(options.sources)
+    reject_unknown(sources, catalogue.plans, "experiment")
+    folder = options.out / (options.name or ("claims" if options.full else "claims-quick"))
+    chosen = [known[name] for name in options.claim or known]
+    print(run(catalogue, folder, chosen, sources, _say))
+    print(f"written: {folder}/claims.md, claims.json; each experiment has a folder of its own beside them")
+
+
 def case_study(options: Namespace) -> None:
     """Reproduce Figure 4 of the article."""
     from train.case_study.run import run
