@@ -37,7 +37,7 @@ class AllWork(Rule):
 
 
 class ReducedWork(AllWork):
-    """The same, but who is slow makes only as many steps as half of the others need for all: no straggler is left out."""
+    """The same, but who is slow makes only as many steps as fit into the time that half of the others need for all."""
 
     name = "reduced-work"
 

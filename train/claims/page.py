@@ -23,7 +23,8 @@ def page(catalogue: Catalogue, judged: Sequence[Judged], origins: Origins) -> st
     Args:
         catalogue: Claims and experiments.
         judged: The claims with their verdicts.
-        origins: Settings with which each experiment was made, None where it was not.
+        origins: Settings with which each experiment was made, and ``code``, the versions of the code that made it;
+            None where it was not.
     """
     counts = {verdict: sum(one.verdict == verdict for one in judged) for verdict in dict.fromkeys(_verdicts(judged))}
     parts = [
@@ -139,7 +140,7 @@ def _made(origin: Mapping[str, Any] | None) -> str:
         return "Not made yet."
     if "read_from" in origin:
         return f"Read from the results of another command, `{origin['read_from']}`."
-    return f"Code {origin['code']}. Settings: `{json.dumps(origin['settings'])}`."
+    return f"Code {', '.join(origin['code'])}. Settings: `{json.dumps(origin['settings'])}`."
 
 
 def _number(value: float | None) -> str:

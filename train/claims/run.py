@@ -78,7 +78,7 @@ def publish(catalogue: Catalogue, folder: Path) -> str:
     for claim in catalogue.claims:
         measurements = [measured(measure, rows[measure.experiment]) for measure in claim.measures]
         found.append(Judged(claim, verdict(claim, measurements), measurements))
-    origins = {name: _origin(folder / name) for name in catalogue.plans}
+    origins = {name: _origin(folder / name, rows[name]) for name in catalogue.plans}
     text = page(catalogue, found, origins)
     folder.mkdir(parents=True, exist_ok=True)
     write_atomically(folder / PAGE_FILE, text)
@@ -91,7 +91,6 @@ def config_of(plan: Plan) -> dict[str, Any]:
     return {
         "kind": plan.kind,
         "settings": {name: value for name, value in plan.settings.items() if name != "seeds"},
-        "code": code_version(),
         "versions": {package: version(package) for package in PACKAGES},
     }
 
@@ -136,7 +135,7 @@ def _take(plan: Plan, folder: Path, source: Path, say: Callable[[str], None]) ->
 
 
 def _line(unit: Unit, values: Values) -> dict[str, Any]:
-    return {"series": unit[0], "seed": unit[1], "values": values}
+    return {"series": unit[0], "seed": unit[1], "values": values, "code": code_version()}
 
 
 def _row(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -145,7 +144,7 @@ def _row(row: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         KeyError: If it is none.
     """
-    return {name: row[name] for name in ("series", "seed", "values")}
+    return {name: row[name] for name in ("series", "seed", "values", "code")}
 
 
 def _rows(folder: Path) -> list[dict[str, Any]]:
@@ -153,8 +152,9 @@ def _rows(folder: Path) -> list[dict[str, Any]]:
     return read_lines(results, _row) if results.exists() else []
 
 
-def _origin(folder: Path) -> Mapping[str, Any] | None:
+def _origin(folder: Path, rows: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
     """How the results of an experiment were made; None without any."""
-    config = folder / "config.json"
-    found: Mapping[str, Any] | None = json.loads(config.read_text()) if config.exists() else None
-    return found
+    if not rows:
+        return None
+    found: dict[str, Any] = json.loads((folder / "config.json").read_text())
+    return {**found, "code": sorted({row["code"] for row in rows})}

@@ -15,11 +15,11 @@ REPRODUCED, PARTLY, NOT, UNTESTABLE, UNDECIDED = "reproduced", "partly", "not", 
 RULE = f"""\
 All intervals have 95 %, by bootstrap over instances or trainings that both sides met. A measure is reproduced if its
 interval begins at the number in the column "reproduced from" or above, partly if it is above "partly from", and else
-not. For a claimed number the former is four fifths of it and the latter 0; for "better" both are 0; for "equal" the former
-is a small loss that would still pass as equal and the latter a larger one. A claim is reproduced if all of its measures
-are, not if none is, and partly otherwise. Controls do the same without what the claim is about, or are the usual
-alternative to it: where the interval of one does not begin above its threshold, a claim is at most partly reproduced, since
-what is seen is not due to what is claimed. With fewer than {MIN_SEEDS} values there is no verdict."""
+not. For a claimed number the former is four fifths of it and the latter 0; for "better" both are 0; for "equal" the
+former is a small loss that would still pass as equal and the latter a larger one. A claim is reproduced if all of its
+measures are, not if none is even partly, and partly otherwise. Controls do the same without what the claim is about, or
+are the usual alternative to it: where the interval of one does not begin above its threshold, a claim is at most partly
+reproduced, since what is seen is not due to what is claimed. With fewer than {MIN_SEEDS} values there is no verdict."""
 
 
 @dataclass(frozen=True)
