@@ -184,6 +184,7 @@ def curves(options: Namespace) -> None:
 def leaderboard(options: Namespace) -> int:
     """Let all compete."""
     from train import competitors as known
+    from train import outside
     from train.leaderboard import publish, run
     from train.matrix import Matrix
     from train.runs import RunFolder
@@ -192,10 +193,7 @@ def leaderboard(options: Namespace) -> int:
     environments = tuple(options.env or ENVIRONMENTS)
     reject_unknown(environments, ENVIRONMENTS, "environment")
     names = tuple(options.competitor or known.default_names())
-    reject_unknown(names, known.names(), "competitor")
-    for name in options.competitor or ():
-        if not any(known.supports(name, env_id) for env_id in environments):
-            raise InvalidValueError("--competitor", name, f"one that supports {' or '.join(environments)}")
+    reject_unknown([name for name in names if not outside.is_outside(name)], known.names(), "competitor")
     matrix = Matrix(
         environments=environments,
         competitors=names,
@@ -206,6 +204,9 @@ def leaderboard(options: Namespace) -> int:
         steps={} if options.steps is None else dict.fromkeys(environments, options.steps),
         training_seed=options.training_seed,
     )
+    for name in options.competitor or ():
+        if not any(matrix.supports(name, env_id) for env_id in environments):
+            raise InvalidValueError("--competitor", name, f"one that supports {' or '.join(environments)}")
     config = matrix.config()
     folder = RunFolder(
         options.out / (options.name or f"{'quick' if options.quick else 'full'}-{options.preset}"), config
