@@ -9,6 +9,7 @@ import shlex
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from qfl_envs.errors import InvalidValueError
@@ -182,10 +183,12 @@ def curves(options: Namespace) -> None:
 
 
 def leaderboard(options: Namespace) -> int:
-    """Let all compete."""
+    """Let all compete, or put together what several people played."""
+    if options.action == "merge":
+        return _merge(options)
     from train import competitors as known
     from train import outside
-    from train.leaderboard import publish, run
+    from train.leaderboard import run
     from train.matrix import Matrix
     from train.runs import RunFolder
     from train.workers import start_workers
@@ -213,12 +216,23 @@ def leaderboard(options: Namespace) -> int:
     )
     workers = start_workers(options.workers or len(os.sched_getaffinity(0)))
     results = run(matrix, folder, workers, _say, options.entry_timeout, options.retry_failed)
-    print("\n" + publish(config, results, folder.path))
-    print(
-        f"\nwritten: {folder.path}/leaderboard.md, leaderboard.json, leaderboard.png, results.jsonl, config.json; "
-        "models/ has the agents"
-    )
-    failed = [entry for entry in matrix.entries() if results.failure(entry) is not None]
+    return _show(config, results, folder.path)
+
+
+def _merge(options: Namespace) -> int:
+    from train.merging import merge
+
+    config, results = merge(options.folders, options.out)
+    return _show(config, results, options.out)
+
+
+def _show(config: Mapping[str, Any], results: Any, folder: Path) -> int:
+    """Write and print the tables; the exit code."""
+    from train.leaderboard import publish
+
+    print("\n" + publish(config, results, folder))
+    print(f"\nwritten: {folder}/leaderboard.md, leaderboard.json, leaderboard.png, results.jsonl, config.json")
+    failed = [entry for entry in config["entries"] if results.failure(tuple(entry)) is not None]
     if failed:
         _say(f"{len(failed)} of the entries failed; --retry-failed plays them again")
     return EXIT_FAILED if failed else EXIT_OK

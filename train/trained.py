@@ -21,6 +21,9 @@ from train.plans import MODE_FILE, MODEL_FILE, ModelFileError, read_plan
 from train.playing import chosen_actions, seed_choices
 from train.training import ALGORITHMS, count_parameters
 
+UNLOADABLE = (AssertionError, AttributeError, ImportError, LookupError, OSError, RuntimeError, TypeError, ValueError)
+"""What SB3 raises where a file is no model of the algorithm."""
+
 
 class SB3Model(Competitor):
     """A policy that SB3 trained, in environments with the spaces that it was trained on."""
@@ -140,5 +143,5 @@ def load_model(file: Path, algorithm: str) -> BaseAlgorithm:
     try:
         # who plays needs no memory of past rounds, which would be as large as in training
         return ALGORITHMS[algorithm].load(file, device="cpu", custom_objects={"buffer_size": 1})
-    except (ValueError, KeyError, OSError, AttributeError, ImportError, TypeError, RuntimeError) as error:
+    except UNLOADABLE as error:
         raise ModelFileError(f"{file} is no model of {algorithm!r} ({error})") from error
