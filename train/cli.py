@@ -168,6 +168,15 @@ def _parser() -> Parser:
     board.add_argument("--retry-failed", action="store_true", help="play entries again that failed before")
     _add_scenario(board)
     _add_folder(board)
+    merging = board.add_subparsers(
+        dest="action", metavar="merge", help="put the runs of several people together"
+    ).add_parser(
+        "merge",
+        description="Put runs together that have protocol, code and settings in common, and write their leaderboard.",
+        formatter_class=Help,
+    )
+    merging.add_argument("folders", nargs="+", type=Path, metavar="FOLDER", help="run folder of qfl leaderboard")
+    merging.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="run folder to write")
 
     page = add("report", "Write the page of a leaderboard again, leaderboard.html, from the folder of its run.")
     page.add_argument("folder", type=Path, metavar="FOLDER", help="that qfl leaderboard wrote")

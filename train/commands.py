@@ -9,6 +9,7 @@ import shlex
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from qfl_envs.errors import InvalidValueError
@@ -182,21 +183,20 @@ def curves(options: Namespace) -> None:
 
 
 def leaderboard(options: Namespace) -> int:
-    """Let all compete."""
+    """Let all compete, or put together what several people played."""
+    if options.action == "merge":
+        return _merge(options)
     from train import competitors as known
-    from train.leaderboard import publish, run
+    from train import outside
+    from train.leaderboard import run
     from train.matrix import Matrix
-    from train.report.page import write_page
     from train.runs import RunFolder
     from train.workers import start_workers
 
     environments = tuple(options.env or ENVIRONMENTS)
     reject_unknown(environments, ENVIRONMENTS, "environment")
     names = tuple(options.competitor or known.default_names())
-    reject_unknown(names, known.names(), "competitor")
-    for name in options.competitor or ():
-        if not any(known.supports(name, env_id) for env_id in environments):
-            raise InvalidValueError("--competitor", name, f"one that supports {' or '.join(environments)}")
+    reject_unknown([name for name in names if not outside.is_outside(name)], known.names(), "competitor")
     matrix = Matrix(
         environments=environments,
         competitors=names,
@@ -207,20 +207,39 @@ def leaderboard(options: Namespace) -> int:
         steps={} if options.steps is None else dict.fromkeys(environments, options.steps),
         training_seed=options.training_seed,
     )
+    for name in options.competitor or ():
+        if not any(matrix.supports(name, env_id) for env_id in environments):
+            raise InvalidValueError("--competitor", name, f"one that supports {' or '.join(environments)}")
     config = matrix.config()
     folder = RunFolder(
         options.out / (options.name or f"{'quick' if options.quick else 'full'}-{options.preset}"), config
     )
     workers = start_workers(options.workers or len(os.sched_getaffinity(0)))
     results = run(matrix, folder, workers, _say, options.entry_timeout, options.retry_failed)
-    print("\n" + publish(config, results, folder.path))
-    write_page(folder.path, _say)
-    print(
-        f"\nwritten: {folder.path}/leaderboard.html, leaderboard.md, leaderboard.json, leaderboard.png, results.jsonl, "
-        "config.json; "
-        "models/ has the agents"
-    )
-    failed = [entry for entry in matrix.entries() if results.failure(entry) is not None]
+    return _show(config, results, folder.path)
+
+
+def _merge(options: Namespace) -> int:
+    from train.merging import merge
+
+    config, results = merge(options.folders, options.out)
+    return _show(config, results, options.out)
+
+
+def _show(config: Mapping[str, Any], results: Any, folder: Path) -> int:
+    """Write and print the tables; the exit code."""
+    from train.leaderboard import publish
+    from train.report.page import write_page
+    from train.runs import RunFolderError
+
+    print("\n" + publish(config, results, folder))
+    try:
+        write_page(folder, _say)
+    except RunFolderError as error:
+        _say(f"no leaderboard.html: {error}")
+    files = "leaderboard.html, leaderboard.md, leaderboard.json, leaderboard.png, results.jsonl, config.json"
+    print(f"\nwritten: {folder}/{files}")
+    failed = [entry for entry in config["entries"] if results.failure(tuple(entry)) is not None]
     if failed:
         _say(f"{len(failed)} of the entries failed; --retry-failed plays them again")
     return EXIT_FAILED if failed else EXIT_OK

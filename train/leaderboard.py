@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from qfl_envs.errors import QflError
-from train import competitors
+from train import competitors, outside
 from train.board import board
 from train.jobs import Done, Job, PlayJob, Pool, TrainJob, too_long
 from train.matrix import Matrix
@@ -153,7 +153,10 @@ class _Competition:
 
     def _episodes(self, entry: Entry) -> list[PlayJob]:
         """Those of an entry that are missing."""
-        model = self._model(entry) if competitors.is_trained(entry[1]) else None
+        name = entry[1]
+        model = self._model(entry) if competitors.is_trained(name) else None
+        if outside.is_model(name):
+            model = outside.file_of(name)
         return [
             PlayJob(entry, self.matrix.environment(), model, seed)
             for seed in range(self.matrix.seeds)

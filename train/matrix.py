@@ -8,7 +8,7 @@ from importlib.metadata import version
 from typing import Any
 
 from qfl_envs.errors import InvalidValueError
-from train import competitors
+from train import competitors, outside
 from train.evaluation import make_env, tier_of
 from train.plans import TrainingPlan, plan_training
 from train.protocol import PROTOCOL, SPLIT, code_version
@@ -53,14 +53,18 @@ class Matrix:
         if self.seeds < MIN_SEEDS:
             raise InvalidValueError("seeds", self.seeds, f"at least {MIN_SEEDS}")
         for env_id in self.environments:
-            if not any(competitors.supports(name, env_id) for name in self.competitors):
+            if not any(self.supports(name, env_id) for name in self.competitors):
                 raise InvalidValueError(f"competitors of {env_id}", list(self.competitors), "one that supports it")
+
+    def supports(self, name: str, env_id: str) -> bool:
+        """Whether a competitor can play an environment as it is here."""
+        return competitors.supports(name, env_id, self.environment())
 
     def entries(self) -> Iterator[Entry]:
         """Every environment with every competitor that supports it."""
         for env_id in self.environments:
             for name in self.competitors:
-                if competitors.supports(name, env_id):
+                if self.supports(name, env_id):
                     yield env_id, name
 
     def environment(self) -> dict[str, Any]:
@@ -90,6 +94,7 @@ class Matrix:
             "tier": tier,
             **asdict(self),
             "entries": entries,
+            "outside": {name: outside.digest(name) for name in self.competitors if outside.is_outside(name)},
             "scenarios": scenarios,
             "training": [asdict(self.plan(entry)) for entry in entries if competitors.is_trained(entry[1])],
         }

@@ -36,7 +36,12 @@ def write_page(folder: Path, say: Callable[[str], None], replays: bool = True) -
         RunFolderError: If the folder holds no results.
     """
     content = read_content(folder)
-    shown = {place.env_id: replay_of(folder, content, place, say) for place in content.places} if replays else {}
+    shown = {}
+    for place in content.places if replays else ():
+        try:
+            shown[place.env_id] = replay_of(folder, content, place, say)
+        except Exception as error:  # anything may go wrong in a competitor from outside, or its model may not be there
+            say(f"no replay in {place.env_id}: {error}")
     path = folder / PAGE_FILE
     write_atomically(path, render(content, shown))
     return path

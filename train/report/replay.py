@@ -11,7 +11,7 @@ import numpy as np
 
 from qfl_envs.rendering import Recording
 from qfl_envs.system.network.mobility import area_radius_m
-from train import competitors
+from train import competitors, outside
 from train.evaluation import make_env
 from train.protocol import SPLIT
 from train.report.content import Content, Entry, Place
@@ -35,7 +35,7 @@ def replay_of(folder: Path, content: Content, place: Place, say: Callable[[str],
         say: Called with a line when an episode has to be played.
     """
     entry = next((one for one in place.entries if one.kind != "privileged"), place.entries[0])
-    file = folder / "replays" / f"{place.slug}-{entry.name}-{SEED}.json"
+    file = folder / "replays" / f"{place.slug}-{_file_name(entry.name)}-{SEED}.json"
     if not file.exists():
         say(f"one episode of {entry.name} in {place.env_id} is played for the replay")
         file.parent.mkdir(exist_ok=True)
@@ -48,8 +48,7 @@ def record(folder: Path, content: Content, place: Place, entry: Entry) -> dict[s
     """Play an episode and keep what a drawing of each round needs, as plain JSON values."""
     arguments = {"scenario": content.about["preset"], **content.about["arguments"]}
     env = make_env(place.env_id, SPLIT, arguments, render_mode="ansi")
-    model = folder / "models" / f"{place.env_id.split('/')[-1]}-{entry.name}"
-    competitor = competitors.make(entry.name, None if entry.row["training"] is None else model)
+    competitor = competitors.make(entry.name, _model(folder, place, entry))
     observation, _ = env.reset(seed=SEED)
     competitor.reset(env, SEED)
     recording: Recording = env.unwrapped.recording  # type: ignore[attr-defined]
@@ -113,6 +112,20 @@ def summary(replay: Mapping[str, Any]) -> str:
         f"{replay['competitor']}, test seed {replay['seed']}: {replay['rounds']} rounds, {last['elapsed_s']:.1f} "
         f"simulated seconds, held-out accuracy {last['accuracy']:.3f} of {replay['target']:g}."
     )
+
+
+def _model(folder: Path, place: Place, entry: Entry) -> Path | None:
+    """Where the run keeps what a competitor was trained to, or the file that it is; None where it needs none."""
+    if outside.is_model(entry.name):
+        return outside.file_of(entry.name)
+    if entry.row["training"] is None:
+        return None
+    return folder / "models" / f"{place.env_id.split('/')[-1]}-{entry.name}"
+
+
+def _file_name(name: str) -> str:
+    """A competitor's name, which may be a path, as part of a file's."""
+    return "".join(one if one.isalnum() or one in "-_." else "-" for one in name)
 
 
 def _kept(frames: int, devices: int) -> list[int]:
