@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from importlib.resources import files
 from pathlib import Path
@@ -16,9 +17,10 @@ from train.report.columns import COLUMNS, columns_of, interval_text, number_text
 from train.report.content import Content, Place, interval, read_content
 from train.report.plots import plots_of
 from train.report.replay import replay_of, summary
-from train.runs import write_atomically
+from train.runs import RunFolderError, write_atomically
 
 PAGE_FILE = "leaderboard.html"
+CLAIMS_FOLDERS, CLAIMS_FILE = ("claims", "claims-quick"), "claims.json"
 
 
 def write_page(folder: Path, say: Callable[[str], None], replays: bool = True) -> Path:
@@ -43,16 +45,17 @@ def write_page(folder: Path, say: Callable[[str], None], replays: bool = True) -
         except Exception as error:  # anything may go wrong in a competitor from outside, or its model may not be there
             say(f"no replay in {place.env_id}: {error}")
     path = folder / PAGE_FILE
-    write_atomically(path, render(content, shown))
+    write_atomically(path, render(content, shown, read_claims(folder.parent)))
     return path
 
 
-def render(content: Content, replays: Mapping[str, Mapping[str, Any]]) -> str:
+def render(content: Content, replays: Mapping[str, Mapping[str, Any]], claims: Mapping[str, Any] | None = None) -> str:
     """The page.
 
     Args:
         content: What it shows.
         replays: An episode of each environment, as :func:`train.report.replay.record` gives it.
+        claims: What ``claims.json`` has, if there is one.
     """
     environment = Environment(
         loader=PackageLoader("train.report", ""),
@@ -69,10 +72,28 @@ def render(content: Content, replays: Mapping[str, Mapping[str, Any]]) -> str:
         columns=COLUMNS,
         plots={place.env_id: list(plots_of(place)) for place in content.places},
         replays=replays,
+        claims=claims,
         level={place.env_id: _level(place) for place in content.places},
         style=_asset("page.css"),
         script=_asset("page.js"),
     )
+
+
+def read_claims(runs: Path) -> dict[str, Any] | None:
+    """What ``qfl claims`` found, as it is kept beside other runs; that of full size, if there is one.
+
+    Raises:
+        RunFolderError: If the file is damaged.
+    """
+    for name in CLAIMS_FOLDERS:
+        file = runs / name / CLAIMS_FILE
+        if file.exists():
+            try:
+                found: dict[str, Any] = json.loads(file.read_text())
+            except ValueError as error:
+                raise RunFolderError(f"{file} cannot be read ({error}); qfl claims writes it") from error
+            return found
+    return None
 
 
 def code(text: str) -> Markup:
