@@ -144,7 +144,7 @@ SMALLEST = {
     "sum-rate": {"preset": "tiny", "allocators": ["hungarian", "qaoa-one-shot"]},
     "convergence": {"preset": "tiny", "rounds": 2, "allocators": ["round-robin"]},
     "episodes": {"preset": "tiny"},
-    "learners": {"features": 4, "steps": 2},
+    "learners": {"features": 4, "steps": 2, "learners": {"logistic": {"model": "logistic"}}},
     "trainings": {"preset": "tiny", "steps": 1, "episodes": 1, "agents": ["a2c"]},
 }
 FAST = {"num_devices": 3, "max_rounds": 2, "learning": {"model": "none"}}

@@ -14,6 +14,13 @@ from train.claims.verdicts import RULE, Measurement
 if TYPE_CHECKING:
     from train.claims.run import Judged
 
+INTRODUCTION = """\
+<!-- Written by qfl claims; run it again instead of editing. -->
+
+`qfl claims` makes the experiments behind these claims, and goes on where it was stopped; results are in
+`runs/claims-quick/`, or with `--full` in `runs/claims/`. `--claim NAME` makes those of one claim, and
+`--from sum-rate=runs/case-study` reads an experiment from what `qfl case-study` has played. Claims, experiments and
+thresholds are data: `train/claims/claims.toml`."""
 Origins = Mapping[str, Mapping[str, Any] | None]
 
 
@@ -29,7 +36,9 @@ def page(catalogue: Catalogue, judged: Sequence[Judged], origins: Origins) -> st
     counts = {verdict: sum(one.verdict == verdict for one in judged) for verdict in dict.fromkeys(_verdicts(judged))}
     parts = [
         "# Claims of the article, and what was measured",
-        f"{catalogue.article}. The claims are in our own words.",
+        INTRODUCTION,
+        f"The article is *{catalogue.article}*. The claims are what it says or suggests, in our own words; circuits "
+        "and annealers are simulated on a classical computer.",
         ", ".join(f"{count} {verdict}" for verdict, count in counts.items()) + f" of {len(judged)} claims.",
         _table(
             [
