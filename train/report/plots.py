@@ -51,7 +51,7 @@ def intervals(place: Place) -> Plot:
         left=room_for(entry.name for entry in entries),
     )
     for value in ends:
-        picture.guide(value, "", vertical=True)
+        picture.upright(value)
     for index, entry in enumerate(entries):
         y = 8.0 + ROW_HEIGHT * (index + 0.5)
         low, middle, high = (picture.at_x(value) for value in (entry.result.low, entry.result.value, entry.result.high))
@@ -83,7 +83,7 @@ def accuracy_over_time(place: Place) -> Plot:
         Axis("simulated time (s)", 0.0, longest),
         Axis("held-out accuracy", 0.0, 1.0),
     )
-    picture.guide(target, "target")
+    picture.level(target, "target")
     times = np.linspace(0.0, longest, CURVE_POINTS)
     for entry in place.entries:
         curves = [_held(one["curve"], times) for one in entry.row["per_seed"]]

@@ -18,6 +18,8 @@ WIDTH = 380.0
 TICK_LENGTH = 4.0
 CHARACTER_WIDTH = 6.6
 """Mean width of a character of labels, for margins that hold them."""
+COLOURS = 6
+"""Colours that the style sheet has as ``--s0``, ``--s1``, ..., for light and for dark pages."""
 MARKERS = 7
 """Shapes that the page defines as ``#m0``, ``#m1``, ..."""
 DASHES = ("", "7 3", "2 3", "9 3 2 3")
@@ -126,10 +128,10 @@ class Picture:
         )
         (self._top if on else self._parts).append(text)
 
-    def polyline(self, xs: np.ndarray, ys: np.ndarray, style: int, kind: str = "line") -> str:
+    def polyline(self, xs: np.ndarray, ys: np.ndarray, style: int) -> str:
         """Markup of a line through points."""
         points = " ".join(f"{_n(self.at_x(x))},{_n(self.at_y(y))}" for x, y in zip(xs, ys, strict=True))
-        return f'<polyline class="{kind}" points="{points}" stroke-dasharray="{dashes(style)}"/>'
+        return f'<polyline class="line" points="{points}" stroke-dasharray="{dashes(style)}"/>'
 
     def band(self, xs: np.ndarray, lows: np.ndarray, highs: np.ndarray) -> str:
         """Markup of the area between two lines."""
@@ -138,24 +140,17 @@ class Picture:
         points = " ".join(f"{_n(x)},{_n(y)}" for x, y in [*there, *reversed(back)])
         return f'<polygon class="band" points="{points}"/>'
 
-    def guide(self, value: float, text: str, vertical: bool = False) -> None:
-        """A dotted line at a value, with a word on it."""
-        left, top, right, bottom = self.box
-        if vertical:
-            x = _n(self.at_x(value))
-            self.add(f'<path class="guide" d="M{x} {_n(top)}V{_n(bottom)}"/>')
-            return
+    def upright(self, value: float) -> None:
+        """A dotted line at a value of the axis from left to right."""
+        _, top, _, bottom = self.box
+        self.add(f'<path class="guide" d="M{_n(self.at_x(value))} {_n(top)}V{_n(bottom)}"/>')
+
+    def level(self, value: float, text: str) -> None:
+        """A dotted line at a value of the axis from bottom to top, with a word on it."""
+        left, _, right, _ = self.box
         y = self.at_y(value)
         self.add(f'<path class="guide" d="M{_n(left)} {_n(y)}H{_n(right)}"/>')
         self.add(f'<text class="note" x="{_n(right)}" y="{_n(y - 4)}" text-anchor="end">{escape(text)}</text>')
-
-    def empty(self, text: str) -> None:
-        """Words in place of what could not be drawn."""
-        left, top, right, bottom = self.box
-        self.add(
-            f'<text class="note" x="{_n((left + right) / 2)}" y="{_n((top + bottom) / 2)}" text-anchor="middle">'
-            f"{escape(text)}</text>"
-        )
 
     def markup(self) -> Markup:
         """The picture."""
@@ -191,10 +186,6 @@ class Picture:
             )
             parts.append(f'<path class="axis" d="M{_n(left)} {_n(top)}V{_n(bottom)}H{_n(right)}"/>')
         return parts
-
-
-COLOURS = 6
-"""Colours that the style sheet has as ``--s0``, ``--s1``, ..., for light and for dark pages."""
 
 
 def marker(x: float, y: float, style: int) -> str:
