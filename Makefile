@@ -7,12 +7,13 @@ CONFORMITY := $(addprefix tests/envs/,test_registry.py test_vector_env.py test_p
 	tests/train/test_sb3_bridge.py
 MOBILE_ENV := .venv-mobile-env
 MOBILE_ENV_INSTALLED := $(MOBILE_ENV)/.installed
+BROWSER_INSTALLED := $(VENV)/.browser-installed
 # some minutes; those left out are like one of these, or weaker
 QUICK_ENVIRONMENTS := qfl/Allocation-v0 qfl/Scheduling-v0
 QUICK_COMPETITORS := random round-robin everyone channel-greedy fedcs oort age-and-speed hungarian qaoa-one-shot \
 	uniform-shots ppo
 
-.PHONY: leaderboard test test-rllib benchmark-mobile-env docs clean
+.PHONY: leaderboard test test-rllib test-browser benchmark-mobile-env docs clean
 
 leaderboard: $(INSTALLED)
 	$(VENV)/bin/qfl leaderboard --quick $(addprefix --env ,$(QUICK_ENVIRONMENTS)) $(addprefix --competitor ,$(QUICK_COMPETITORS))
@@ -28,6 +29,10 @@ test-rllib: $(RLLIB_INSTALLED)
 	$(RLLIB)/bin/pytest -q tests/rllib
 	$(RLLIB)/bin/pytest -q -n 2 -k "not picture" $(CONFORMITY)
 
+# the page of the leaderboard in a real browser; fails where there is no Chromium (Debian: apt-get install chromium)
+test-browser: $(BROWSER_INSTALLED)
+	$(VENV)/bin/pytest -q tests/browser
+
 benchmark-mobile-env: $(INSTALLED) $(MOBILE_ENV_INSTALLED)
 	$(VENV)/bin/qfl benchmark mobile-env
 
@@ -42,6 +47,11 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check torch==2.13.0 -c constraints.txt
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check -c constraints.txt --editable ".[anneal,dev,drift]"
+	touch $@
+
+# Playwright drives a browser, and brings none
+$(BROWSER_INSTALLED): $(INSTALLED)
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check -c constraints.txt --editable ".[browser]"
 	touch $@
 
 # most of Ray is never imported, so that compiling all of it would take longer than the tests save

@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: Words after ``qfl``; None for those of the process.
 
     Returns:
-        0, 2 for wrong input, or 130 if interrupted.
+        0, 2 for wrong input, 3 if entries of a leaderboard failed, or 130 if interrupted.
     """
     words = sys.argv[1:] if arguments is None else list(arguments)
     options = _parser().parse_args(words)
@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from train import commands
 
     try:
-        getattr(commands, options.command.replace("-", "_"))(options)
+        code: int | None = getattr(commands, options.command.replace("-", "_"))(options)
     except QflError as error:
         print(f"qfl {options.command}: error: {error}", file=sys.stderr)
         return EXIT_WRONG_INPUT
@@ -55,7 +55,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         # the reader, e.g. head, has seen enough; do not let the interpreter complain when it flushes
         sys.stdout = open("/dev/null", "w")  # noqa: SIM115
-    return 0
+        return 0
+    return code or 0
 
 
 def _parser() -> Parser:
@@ -158,8 +159,51 @@ def _parser() -> Parser:
     board.add_argument("--steps", type=_positive, help="training steps of each agent; shipped budgets if not given")
     board.add_argument("--training-seed", type=_natural, default=0, help="seed of the training")
     board.add_argument("--workers", type=_positive, help="processes; one per processor core if not given")
+    board.add_argument(
+        "--entry-timeout",
+        type=_positive,
+        metavar="SECONDS",
+        help="wall time of an entry, training and all its episodes together; no limit if not given",
+    )
+    board.add_argument("--retry-failed", action="store_true", help="play entries again that failed before")
     _add_scenario(board)
     _add_folder(board)
+    merging = board.add_subparsers(
+        dest="action", metavar="merge", help="put the runs of several people together"
+    ).add_parser(
+        "merge",
+        description="Put runs together that have protocol, code and settings in common, and write their leaderboard.",
+        formatter_class=Help,
+    )
+    merging.add_argument("folders", nargs="+", type=Path, metavar="FOLDER", help="run folder of qfl leaderboard")
+    merging.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="run folder to write")
+
+    page = add("report", "Write the page of a leaderboard again, leaderboard.html, from the folder of its run.")
+    page.add_argument("folder", type=Path, metavar="FOLDER", help="that qfl leaderboard wrote")
+    page.add_argument(
+        "--no-replays", action="store_false", dest="replays", help="without an episode of each environment"
+    )
+
+    tested = add(
+        "claims",
+        "Measure what the article claims, and say claim by claim what holds; goes on where it was stopped.",
+    )
+    size = tested.add_mutually_exclusive_group()
+    size.add_argument(
+        "--quick", action="store_true", help="small experiments; what is done if nothing else is asked for"
+    )
+    size.add_argument("--full", action="store_true", help="experiments of full size, which take hours")
+    tested.add_argument("--claim", action="append", metavar="NAME", help="claim, may be repeated; all if not given")
+    tested.add_argument(
+        "--from",
+        action="append",
+        type=_named_folder,
+        default=[],
+        dest="sources",
+        metavar="EXPERIMENT=FOLDER",
+        help="read an experiment from the results of another command, such as sum-rate=runs/case-study",
+    )
+    _add_folder(tested)
 
     study = add(
         "case-study",
@@ -300,6 +344,13 @@ def _integer(text: str, least: int) -> int:
     if number < least:
         raise argparse.ArgumentTypeError(f"{text!r} is not allowed; allowed: a whole number of at least {least}")
     return number
+
+
+def _named_folder(text: str) -> tuple[str, Path]:
+    name, separator, folder = text.partition("=")
+    if not (name and separator and folder):
+        raise argparse.ArgumentTypeError(f"{text!r} is not allowed; allowed: EXPERIMENT=FOLDER")
+    return name, Path(folder)
 
 
 def _json_object(text: str) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import shlex
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from qfl_envs.errors import InvalidValueError
@@ -18,6 +19,7 @@ from qfl_envs.registration import ENVIRONMENTS
 RESERVED = {"scenario": "--preset", "split": "the command", "render_mode": "the command"}
 """Arguments of an environment that ``--set`` may not hold, and what sets them."""
 QUICK_SEEDS, FULL_SEEDS = 20, 50
+EXIT_OK, EXIT_FAILED = 0, 3
 
 
 def envs(options: Namespace) -> None:
@@ -136,7 +138,7 @@ def compare_teams(options: Namespace) -> None:
 
 def evaluate(options: Namespace) -> None:
     """Play some episodes."""
-    from train import table
+    from train import summaries, table
     from train.evaluation import play
     from train.progress import progress_bar
     from train.scores import find_scale
@@ -157,7 +159,7 @@ def evaluate(options: Namespace) -> None:
         print(json.dumps(rows))
     else:
         print(f"{env_id}, {options.seeds} episodes of split {options.split!r}")
-        print(table.render(table.rows(episodes, scale), "simple"))
+        print(table.render(summaries.rows(episodes, scale), "simple"))
         if competitor.cost().circuit_evaluations > 0:
             print("\n" + _cost_of_circuits(competitor.cost()))
         print("\n" + meaning)
@@ -180,19 +182,21 @@ def curves(options: Namespace) -> None:
     _print_rows([curve.to_row() for curve in found], options.json)
 
 
-def leaderboard(options: Namespace) -> None:
-    """Let all compete."""
+def leaderboard(options: Namespace) -> int:
+    """Let all compete, or put together what several people played."""
+    if options.action == "merge":
+        return _merge(options)
     from train import competitors as known
-    from train.leaderboard import Matrix, publish, run
+    from train import outside
+    from train.leaderboard import run
+    from train.matrix import Matrix
     from train.runs import RunFolder
+    from train.workers import start_workers
 
     environments = tuple(options.env or ENVIRONMENTS)
     reject_unknown(environments, ENVIRONMENTS, "environment")
     names = tuple(options.competitor or known.default_names())
-    reject_unknown(names, known.names(), "competitor")
-    for name in options.competitor or ():
-        if not any(known.supports(name, env_id) for env_id in environments):
-            raise InvalidValueError("--competitor", name, f"one that supports {' or '.join(environments)}")
+    reject_unknown([name for name in names if not outside.is_outside(name)], known.names(), "competitor")
     matrix = Matrix(
         environments=environments,
         competitors=names,
@@ -200,17 +204,68 @@ def leaderboard(options: Namespace) -> None:
         arguments=_arguments(options),
         seeds=options.seeds or (QUICK_SEEDS if options.quick else FULL_SEEDS),
         quick=options.quick,
-        steps=options.steps,
+        steps={} if options.steps is None else dict.fromkeys(environments, options.steps),
         training_seed=options.training_seed,
     )
+    for name in options.competitor or ():
+        if not any(matrix.supports(name, env_id) for env_id in environments):
+            raise InvalidValueError("--competitor", name, f"one that supports {' or '.join(environments)}")
+    config = matrix.config()
     folder = RunFolder(
-        options.out / (options.name or f"{'quick' if options.quick else 'full'}-{options.preset}"), matrix.config()
+        options.out / (options.name or f"{'quick' if options.quick else 'full'}-{options.preset}"), config
     )
-    episodes = run(matrix, folder, options.workers or len(os.sched_getaffinity(0)), _say)
-    print("\n" + publish(matrix, episodes, folder.path))
-    print(
-        f"\nwritten: {folder.path}/leaderboard.md, leaderboard.png, results.jsonl, config.json; models/ has the agents"
-    )
+    workers = start_workers(options.workers or len(os.sched_getaffinity(0)))
+    results = run(matrix, folder, workers, _say, options.entry_timeout, options.retry_failed)
+    return _show(config, results, folder.path)
+
+
+def _merge(options: Namespace) -> int:
+    from train.merging import merge
+
+    config, results = merge(options.folders, options.out)
+    return _show(config, results, options.out)
+
+
+def _show(config: Mapping[str, Any], results: Any, folder: Path) -> int:
+    """Write and print the tables; the exit code."""
+    from train.leaderboard import publish
+    from train.report.page import write_page
+    from train.runs import RunFolderError
+
+    print("\n" + publish(config, results, folder))
+    try:
+        write_page(folder, _say)
+    except RunFolderError as error:
+        _say(f"no leaderboard.html: {error}")
+    files = "leaderboard.html, leaderboard.md, leaderboard.json, leaderboard.png, results.jsonl, config.json"
+    print(f"\nwritten: {folder}/{files}")
+    failed = [entry for entry in config["entries"] if results.failure(tuple(entry)) is not None]
+    if failed:
+        _say(f"{len(failed)} of the entries failed; --retry-failed plays them again")
+    return EXIT_FAILED if failed else EXIT_OK
+
+
+def report(options: Namespace) -> None:
+    """Write the page of a leaderboard again."""
+    from train.report.page import write_page
+
+    print(f"written: {write_page(options.folder, _say, options.replays)}")
+
+
+def claims(options: Namespace) -> None:
+    """Measure the claims of the article."""
+    from train.claims.data import load
+    from train.claims.run import run
+
+    catalogue = load("full" if options.full else "quick")
+    known = {claim.name: claim for claim in catalogue.claims}
+    reject_unknown(options.claim or (), known, "claim")
+    sources = dict(options.sources)
+    reject_unknown(sources, catalogue.plans, "experiment")
+    folder = options.out / (options.name or ("claims" if options.full else "claims-quick"))
+    chosen = [known[name] for name in options.claim or known]
+    print(run(catalogue, folder, chosen, sources, _say))
+    print(f"written: {folder}/claims.md, claims.json; each experiment has a folder of its own beside them")
 
 
 def case_study(options: Namespace) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import agents
 import baselines
@@ -11,7 +12,7 @@ from qfl_envs.competitor import Competitor, Kind
 from qfl_envs.errors import InvalidValueError
 from qfl_envs.fields import reject_unknown
 from train import algorithms as trained_agents
-from train import settings
+from train import outside, settings
 
 if TYPE_CHECKING:
     from agents.policies.execution import Execution
@@ -33,11 +34,13 @@ def default_names() -> list[str]:
 
 
 def is_trained(name: str) -> bool:
-    """Whether the competitor needs training first.
+    """Whether the competitor needs training first; one from outside has had it.
 
     Raises:
         UnknownNameError: Naming all competitors.
     """
+    if outside.is_outside(name):
+        return False
     reject_unknown([name], names(), "competitor")
     return name in settings.names()
 
@@ -47,8 +50,16 @@ def kind(name: str) -> Kind:
     return settings.kind(name) if is_trained(name) else make(name).kind
 
 
-def supports(name: str, env_id: str) -> bool:
-    """Whether the competitor has an answer for the environment; for what is trained, its actions decide."""
+def supports(name: str, env_id: str, environment: Mapping[str, Any] | None = None) -> bool:
+    """Whether the competitor has an answer for the environment; for what is trained, its actions decide.
+
+    Args:
+        name: Who.
+        env_id: Environment.
+        environment: Its arguments, on which the spaces depend that a model from outside must have been trained on.
+    """
+    if outside.is_model(name):
+        return outside.fits(name, env_id, environment or {})
     return trained_agents.supports(name, env_id) if is_trained(name) else make(name).supports(env_id)
 
 
@@ -56,13 +67,16 @@ def make(name: str, model: Path | None = None) -> Competitor:
     """A new competitor.
 
     Args:
-        name: One of :func:`names`.
-        model: Folder of the training run of a trained one.
+        name: One of :func:`names`, or one from outside, see :mod:`train.outside`.
+        model: Folder of the training run of a trained one; of a model from outside, its file, if it is not where its
+            name says.
 
     Raises:
         UnknownNameError: Naming all competitors.
         InvalidValueError: For a trained one without a model.
     """
+    if outside.is_outside(name):
+        return outside.make(name, model)
     if is_trained(name):
         if model is None:
             raise InvalidValueError("model", None, f"the folder of a training run, since {name!r} is trained")

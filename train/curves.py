@@ -17,14 +17,17 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from qfl_envs.errors import InvalidValueError
 from qfl_envs.scenario import Learning
-from train import competitors, table
-from train.evaluation import Episode, episode_from_row
+from train import competitors
+from train.evaluation import Episode
 from train.plans import PLAN_FILE, TrainingPlan, read_plan
+from train.results import record_from_row
+from train.runs import RESULTS_FILE, read_lines
 from train.statistics import Estimate
+from train.summaries import REFERENCE, Row
+from train.summaries import rows as summarise
 
 TAG = "rollout/ep_rew_mean"
 """Mean return of the last 100 episodes of training, as Stable-Baselines3 names it."""
-RESULTS_FILE = "results.jsonl"
 INTRODUCTION = """\
 # Learning curves
 
@@ -79,7 +82,7 @@ def find(folders: Sequence[Path]) -> list[Curve]:
     found = []
     for folder in folders:
         runs = [plan.parent for plan in sorted(folder.rglob(PLAN_FILE))]
-        curves = [curve for curve in map(_curve, runs) if len(curve.steps)]
+        curves = [curve for curve in map(curve_of, runs) if len(curve.steps)]
         if not curves:
             raise InvalidValueError("folder of learning curves", str(folder), "one with finished runs of qfl train")
         found += curves
@@ -125,7 +128,7 @@ def page(curves: Sequence[Curve], folders: Sequence[Path], picture: str | None) 
     parts.append(tabulate([_made_by(curve) for curve in curves], headers="keys", tablefmt="github") + "\n")
     episodes = [episode for folder in folders for episode in _episodes(folder)]
     for env_id in dict.fromkeys(episode.env_id for episode in episodes):
-        rows = table.rows([episode for episode in episodes if episode.env_id == env_id])
+        rows = summarise([episode for episode in episodes if episode.env_id == env_id])
         parts.append(f"## {env_id}\n\n" + _standings(rows) + "\n")
     return "\n".join(parts)
 
@@ -144,10 +147,10 @@ def _made_by(curve: Curve) -> dict[str, str]:
     }
 
 
-def _standings(rows: Sequence[table.Row]) -> str:
+def _standings(rows: Sequence[Row]) -> str:
     """Everybody's return, and how the trained ones stand to random play and to the best rule."""
     rules = [row for row in rows if not competitors.is_trained(row.competitor) and row.kind == "classical"]
-    random = next((row for row in rules if row.competitor == table.REFERENCE), None)
+    random = next((row for row in rules if row.competitor == REFERENCE), None)
     best = max((row for row in rules if row is not random), key=lambda row: row.episode_return.value, default=None)
     shown = []
     for row in rows:
@@ -161,14 +164,14 @@ def _standings(rows: Sequence[table.Row]) -> str:
                 f"against {best.competitor if best else 'the best rule'}": _stand(row.episode_return, best)
                 if trained
                 else "",
-                "seconds": f"{row.simulated_s:.1f}",
-                "joules": f"{row.energy_j:.0f}",
+                "seconds": f"{row.means['simulated_s'].value:.1f}",
+                "joules": f"{row.means['energy_j'].value:.0f}",
             }
         )
     return tabulate(shown, headers="keys", tablefmt="github")
 
 
-def _stand(found: Estimate, other: table.Row | None) -> str:
+def _stand(found: Estimate, other: Row | None) -> str:
     """Above or below another, or not to be told apart."""
     if other is None:
         return "did not play"
@@ -178,12 +181,12 @@ def _stand(found: Estimate, other: table.Row | None) -> str:
 
 
 def _episodes(folder: Path) -> list[Episode]:
-    results = folder / RESULTS_FILE
-    lines = results.read_text().splitlines() if results.exists() else []
-    return [episode_from_row(json.loads(line)) for line in lines]
+    records = read_lines(folder / RESULTS_FILE, record_from_row)
+    return [record for record in records if isinstance(record, Episode)]
 
 
-def _curve(run: Path) -> Curve:
+def curve_of(run: Path) -> Curve:
+    """The curve of one training, without points if no episode ended in it."""
     events = EventAccumulator(str(next(run.glob("tensorboard_*"), run)), size_guidance={"scalars": 0})
     events.Reload()
     points = events.Scalars(TAG) if TAG in events.Tags()["scalars"] else []

@@ -21,6 +21,7 @@ class Episode:
         env_id: Environment.
         competitor: Who played.
         kind: ``classical``, ``quantum`` or ``privileged``.
+        tier: Who learned: ``real``, ``surrogate``, or ``none``.
         seed: Seed of the instance and of the competitor.
         instance: Number of the instance.
         episode_return: Sum of rewards.
@@ -36,6 +37,10 @@ class Episode:
         devices_heard: Share of the devices that delivered at least once.
         jain: Jain's index of the devices' accuracies at the end.
         parameters: Trainable numbers of the competitor.
+        quantum_parameters: Those of them that are angles of circuits.
+        circuit_evaluations: Circuits per decision.
+        shots: Shots per decision.
+        quantum_s: Seconds per decision that a quantum processor would take.
         decision_s: Mean wall time of a decision.
         curve: Simulated time and accuracy after each round.
     """
@@ -43,6 +48,7 @@ class Episode:
     env_id: str
     competitor: str
     kind: str
+    tier: str
     seed: int
     instance: int
     episode_return: float
@@ -58,6 +64,10 @@ class Episode:
     devices_heard: float
     jain: float
     parameters: int
+    quantum_parameters: int
+    circuit_evaluations: float
+    shots: float
+    quantum_s: float
     decision_s: float
     curve: list[tuple[float, float]]
 
@@ -71,14 +81,15 @@ class Episode:
         return self.env_id, self.competitor, self.seed
 
 
-def episode_from_row(row: Mapping[str, Any]) -> Episode:
-    """The inverse of :meth:`Episode.to_row`."""
-    return Episode(**{field.name: row[field.name] for field in dataclasses.fields(Episode)})
-
-
 def make_env(env_id: str, split: str, arguments: Mapping[str, Any], **keywords: Any) -> gym.Env[Any, Any]:
     """An environment to compete in."""
     return gym.make(env_id, split=split, disable_env_checker=True, **arguments, **keywords)
+
+
+def tier_of(env: gym.Env[Any, Any]) -> str:
+    """Who learns in an environment: ``real``, ``surrogate``, or ``none``."""
+    model: str = env.unwrapped.scenario.learning.model  # type: ignore[attr-defined]
+    return model if model in ("surrogate", "none") else "real"
 
 
 def play(env: gym.Env[Any, Any], competitor: Competitor, seed: int) -> Episode:
@@ -118,6 +129,7 @@ def play(env: gym.Env[Any, Any], competitor: Competitor, seed: int) -> Episode:
         env_id=env.spec.id if env.spec is not None else "",
         competitor=competitor.name,
         kind=competitor.kind,
+        tier=tier_of(env),
         seed=seed,
         instance=instance,
         episode_return=total,
@@ -133,6 +145,10 @@ def play(env: gym.Env[Any, Any], competitor: Competitor, seed: int) -> Episode:
         devices_heard=0.0 if heard is None else float(heard.mean()),
         jain=info["jain"],
         parameters=cost.parameters,
+        quantum_parameters=cost.quantum_parameters,
+        circuit_evaluations=float(cost.circuit_evaluations),
+        shots=float(cost.shots),
+        quantum_s=cost.quantum_s,
         decision_s=cost.decision_s,
         curve=curve,
     )

@@ -2,209 +2,170 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
-from dataclasses import asdict, dataclass, field
-from importlib.metadata import version
+import json
+from collections import deque
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from qfl_envs.errors import InvalidValueError
-from qfl_envs.scenario import Scenario
-from train import competitors, table
-from train.evaluation import Episode, episode_from_row, make_env
-from train.plans import MODEL_FILE, TrainingPlan, plan_training
+from qfl_envs.errors import QflError
+from train import competitors, outside
+from train.board import board
+from train.jobs import Done, Job, PlayJob, Pool, TrainJob, too_long
+from train.matrix import Matrix
 from train.plots import accuracy_over_time
 from train.progress import progress_bar
+from train.results import Entry, Failure, Record, Results, Training, record_from_row, to_row
 from train.runs import RunFolder, write_atomically
-from train.scores import find_scale
-from train.statistics import MIN_SEEDS
-from train.workers import start_workers
+from train.standings import page, standings, text
 
 EPISODE_WORK = 500
 """Environment steps of training that take about as long as one episode, for the progress bar."""
-PACKAGES = ("qfl-envs", "gymnasium", "numpy", "stable-baselines3", "sb3-contrib", "torch")
-"""What results depend on; a run is not continued with other versions."""
+PAGE_FILE, BOARD_FILE, PICTURE_FILE = "leaderboard.md", "leaderboard.json", "leaderboard.png"
+Say = Callable[[str], None]
 
 
-@dataclass(frozen=True)
-class Matrix:
-    """What competes.
-
-    Attributes:
-        environments: Ids.
-        competitors: Names.
-        preset: Preset of the scenario.
-        arguments: Further arguments of the environments.
-        seeds: Episodes of each competitor in each environment, on seeds 0, 1, ... of the test split.
-        quick: Whether training takes the quick one of the shipped budgets.
-        steps: Training budget; None for the shipped one.
-        training_seed: Seed of the training.
-    """
-
-    environments: tuple[str, ...]
-    competitors: tuple[str, ...]
-    preset: str = "small"
-    arguments: dict[str, Any] = field(default_factory=dict)
-    seeds: int = 20
-    quick: bool = False
-    steps: int | None = None
-    training_seed: int = 0
-
-    def __post_init__(self) -> None:
-        """Refuse what cannot be compared.
-
-        Raises:
-            InvalidValueError: For too few seeds, or nobody to play.
-            UnknownNameError: For an unknown competitor.
-        """
-        if self.seeds < MIN_SEEDS:
-            raise InvalidValueError("seeds", self.seeds, f"at least {MIN_SEEDS}")
-        for env_id in self.environments:
-            if not any(competitors.supports(name, env_id) for name in self.competitors):
-                raise InvalidValueError(f"competitors of {env_id}", list(self.competitors), "one that supports it")
-
-    def entries(self) -> Iterator[tuple[str, str]]:
-        """Every environment with every competitor that supports it."""
-        for env_id in self.environments:
-            for name in self.competitors:
-                if competitors.supports(name, env_id):
-                    yield env_id, name
-
-    def environment(self) -> dict[str, Any]:
-        """Arguments of the environments."""
-        return {"scenario": self.preset, **self.arguments}
-
-    def scenario(self) -> Scenario:
-        """What they simulate."""
-        scenario: Scenario = make_env(self.environments[0], "test", self.environment()).unwrapped.scenario  # type: ignore[attr-defined]
-        return scenario
-
-    def plan(self, entry: tuple[str, str]) -> TrainingPlan:
-        """How the trained competitor of an entry is trained."""
-        env_id, name = entry
-        return plan_training(name, env_id, self.preset, self.arguments, self.steps, self.training_seed, self.quick)
-
-    def config(self) -> dict[str, Any]:
-        """All that the results depend on, as JSON values."""
-        plans = [asdict(self.plan(entry)) for entry in self.entries() if competitors.is_trained(entry[1])]
-        return {
-            "versions": {package: version(package) for package in PACKAGES},
-            **asdict(self),
-            "scenario": self.scenario().to_dict(),
-            "training": plans,
-        }
-
-
-def run(matrix: Matrix, folder: RunFolder, workers: int, report: Callable[[str], None]) -> list[Episode]:
+def run(
+    matrix: Matrix,
+    folder: RunFolder,
+    pool: AbstractContextManager[Pool],
+    say: Say,
+    entry_timeout_s: float | None = None,
+    retry_failed: bool = False,
+) -> Results:
     """Play whatever has not been played yet.
 
     Args:
         matrix: What competes.
         folder: Where results and models are kept.
-        workers: Processes.
-        report: Called with a line on each stage.
+        pool: Where jobs run; entered only if something is missing.
+        say: Called with a line on each stage.
+        entry_timeout_s: Wall time in s of all jobs of an entry together, after which it has failed; None for no limit.
+        retry_failed: Whether entries that failed in an earlier call play again.
 
     Returns:
-        Every episode of the matrix.
+        All that is known of the matrix.
+
+    Raises:
+        QflError: Where the machine fails and not a competitor, such as for want of space; all that ended is kept.
     """
     with folder.lock():
-        episodes = {episode.key: episode for episode in map(episode_from_row, folder.read())}
-        missing = {
-            entry: [seed for seed in range(matrix.seeds) if (*entry, seed) not in episodes]
-            for entry in matrix.entries()
-        }
-        missing = {entry: seeds for entry, seeds in missing.items() if seeds}
-        if episodes:
-            report(f"{len(episodes)} episodes are in {folder.results}; {sum(map(len, missing.values()))} are missing")
-        if missing:
-            for episode in _play_missing(matrix, folder, workers, missing):
-                folder.append(episode.to_row())
-                episodes[episode.key] = episode
-    return [episodes[(*entry, seed)] for entry in matrix.entries() for seed in range(matrix.seeds)]
+        competition = _Competition(matrix, folder, say, entry_timeout_s, retry_failed)
+        if competition.missing():
+            with pool as started:
+                competition.play(started)
+    return competition.results
 
 
-def _play_missing(
-    matrix: Matrix, folder: RunFolder, workers: int, missing: Mapping[tuple[str, str], list[int]]
-) -> Iterator[Episode]:
-    """Train and play in parallel, and give back each episode as soon as it is finished."""
-    models = {
-        entry: folder.path / "models" / f"{entry[0].split('/')[-1]}-{entry[1]}"
-        for entry in missing
-        if competitors.is_trained(entry[1])
-    }
-    plans = {entry: matrix.plan(entry) for entry, model in models.items() if not (model / MODEL_FILE).exists()}
-    work = EPISODE_WORK * sum(map(len, missing.values())) + sum(plan.steps for plan in plans.values())
-    with start_workers(workers) as pool, progress_bar(work, "step") as bar:
-        training = {pool.train(plan, models[entry]): entry for entry, plan in plans.items()}
-        playing: set[Future[Episode]] = set()
+def publish(config: Mapping[str, Any], results: Results, folder: Path) -> str:
+    """Write ``leaderboard.md``, ``leaderboard.json`` and ``leaderboard.png`` into the run's folder.
 
-        def submit(entry: tuple[str, str]) -> None:
-            for seed in missing[entry]:
-                playing.add(pool.play(entry[0], matrix.environment(), entry[1], models.get(entry), seed))
-
-        for entry in missing.keys() - plans.keys():
-            submit(entry)
-        played = 0
-        while training or playing:
-            waiting: set[Future[Any]] = {*training, *playing}
-            finished, _ = wait(waiting, timeout=1.0, return_when=FIRST_COMPLETED)
-            for future in finished & training.keys():
-                future.result()
-                submit(training.pop(future))
-            for future in finished & playing:
-                playing.discard(future)
-                played += 1
-                yield future.result()
-            bar.set_postfix_str(f"{played} episodes played, {len(training)} agents in training", refresh=False)
-            bar.update(min(EPISODE_WORK * played + pool.steps_done(), work) - bar.n)
-
-
-def publish(matrix: Matrix, episodes: Sequence[Episode], folder: Path) -> str:
-    """Write ``leaderboard.md`` and ``leaderboard.png`` into the run's folder.
+    Args:
+        config: Of the run.
+        results: All that it found.
+        folder: Of the run.
 
     Returns:
         The tables as text for a console.
     """
-    by_environment = {
-        env_id: [episode for episode in episodes if episode.env_id == env_id] for env_id in matrix.environments
-    }
-    scenario = matrix.scenario()
-    accuracy_over_time(by_environment, scenario.target_accuracy, folder / "leaderboard.png")
-    console, page = [], [_heading(matrix, scenario)]
-    for env_id, played in by_environment.items():
-        scale, meaning = find_scale(env_id, matrix.preset, "test", matrix.arguments)
-        rows = table.rows(played, scale)
-        remarks = [_remark(row, rows) for row in rows if competitors.is_trained(row.competitor)]
-        console += [env_id, table.render(rows, "simple"), meaning, *remarks, ""]
-        page += [f"## {env_id}", table.render(rows, "github"), meaning, *remarks]
-    console.append(table.LEGEND)
-    page += [table.LEGEND, "![Held-out accuracy against simulated time](leaderboard.png)"]
-    write_atomically(folder / "leaderboard.md", "\n\n".join(page) + "\n")
-    return "\n".join(console)
-
-
-def _heading(matrix: Matrix, scenario: Scenario) -> str:
-    changes = f", changed by `{matrix.arguments}`" if matrix.arguments else ""
-    return (
-        f"# Leaderboard: preset `{matrix.preset}`{changes}\n\n"
-        f"{scenario.num_devices} devices, {scenario.radio.num_cells} cell(s) of {scenario.radio.num_subchannels} "
-        f"sub-channels, learner `{scenario.learning.model}` on `{scenario.learning.dataset}` "
-        f"(`{scenario.learning.partition}`), target accuracy {scenario.target_accuracy}, at most {scenario.max_rounds} "
-        f"rounds of at most {scenario.deadline_s} s.\n\n"
-        f"Protocol: {matrix.seeds} episodes each on seeds 0 to {matrix.seeds - 1} of the test split, the same "
-        "instances and random numbers for all; agents that learn were trained on the train split with seed "
-        f"{matrix.training_seed}. "
-        "`config.json` has every setting, `results.jsonl` one line per episode."
+    found = standings(config, results)
+    accuracy_over_time(
+        {place.env_id: [one for played in place.episodes.values() for one in played] for place in found.places},
+        {place.env_id: config["scenarios"][place.env_id]["target_accuracy"] for place in found.places},
+        folder / PICTURE_FILE,
     )
+    write_atomically(folder / PAGE_FILE, page(found, PICTURE_FILE))
+    write_atomically(folder / BOARD_FILE, json.dumps(board(found), allow_nan=False) + "\n")
+    return text(found)
 
 
-def _remark(row: table.Row, rows: Sequence[table.Row]) -> str:
-    """How a trained competitor stands to random play."""
-    reference = next((other for other in rows if other.competitor == table.REFERENCE), None)
-    if reference is None:
-        return f"{row.competitor}: {table.REFERENCE} did not play, so there is nothing to compare it with."
-    overlap = row.episode_return.overlaps(reference.episode_return)
-    better = row.episode_return.value > reference.episode_return.value
-    verdict = "the intervals overlap" if overlap else f"separated, {'above' if better else 'below'} {table.REFERENCE}"
-    return f"{row.competitor} {row.episode_return} against {table.REFERENCE} {reference.episode_return}: {verdict}."
+class _Competition:
+    """One call: what is known, what waits, what runs."""
+
+    def __init__(self, matrix: Matrix, folder: RunFolder, say: Say, entry_timeout_s: float | None, retry: bool) -> None:
+        self.matrix, self.folder, self.say, self.entry_timeout_s = matrix, folder, say, entry_timeout_s
+        self.results = Results()
+        for record in folder.read_as(record_from_row, say):
+            self.results.add(record)
+        self.spent_s: dict[Entry, float] = {}
+        self.queue: deque[Job] = deque()
+        self.running = 0
+        trainings, episodes = [], []  # type: list[TrainJob], list[PlayJob]
+        for entry in matrix.entries():
+            if self.results.failure(entry) is not None and not retry:
+                continue
+            if competitors.is_trained(entry[1]) and entry not in self.results.trainings:
+                trainings.append(TrainJob(matrix.plan(entry), self._model(entry)))
+            else:
+                episodes += self._episodes(entry)
+        self.queue.extend([*trainings, *episodes])
+        self.work = sum(job.plan.steps for job in trainings) + EPISODE_WORK * self.missing()
+        if self.results.episodes:
+            say(f"{len(self.results.episodes)} episodes are in {folder.results}; {self.missing()} are missing")
+
+    def missing(self) -> int:
+        """Episodes that are yet to be played, those of agents that are yet to be trained included."""
+        return sum(self.matrix.seeds if isinstance(job, TrainJob) else 1 for job in self.queue)
+
+    def play(self, pool: Pool) -> None:
+        """Until nothing is left."""
+        played = 0
+        with progress_bar(self.work, "step") as bar:
+            while self.queue or self.running:
+                while self.queue and pool.free() > 0:
+                    self._start(pool, self.queue.popleft())
+                for done in pool.collect(1.0):
+                    self.running -= 1
+                    played += isinstance(done.job, PlayJob)
+                    self._finish(done)
+                bar.set_postfix_str(f"{played} episodes played, {len(self.queue)} jobs wait", refresh=False)
+                bar.update(min(EPISODE_WORK * played + pool.steps_done(), self.work) - bar.n)
+
+    def _start(self, pool: Pool, job: Job) -> None:
+        if self.entry_timeout_s is None:
+            pool.start(job)
+        else:
+            left_s = self.entry_timeout_s - self.spent_s.get(job.entry, 0.0)
+            if left_s <= 0:
+                self._keep(too_long(job, self.entry_timeout_s))
+                return
+            pool.start(job, left_s)
+        self.running += 1
+
+    def _finish(self, done: Done) -> None:
+        """Keep what a job has found, and let the next ones of its entry follow."""
+        entry = done.job.entry
+        self.spent_s[entry] = self.spent_s.get(entry, 0.0) + done.seconds
+        if isinstance(done.result, QflError):
+            raise done.result
+        self._keep(done.result)
+        if isinstance(done.result, Training):
+            self.queue.extend(self._episodes(entry))
+
+    def _keep(self, record: Record) -> None:
+        self.folder.append(to_row(record))
+        self.results.add(record)
+        if isinstance(record, Failure):
+            self.say(str(record))
+            # lower seeds go on, so that the first failure is the same however many jobs run side by side
+            self.queue = deque(job for job in self.queue if job.entry != record.entry or _before(job, record))
+
+    def _episodes(self, entry: Entry) -> list[PlayJob]:
+        """Those of an entry that are missing."""
+        name = entry[1]
+        model = self._model(entry) if competitors.is_trained(name) else None
+        if outside.is_model(name):
+            model = outside.file_of(name)
+        return [
+            PlayJob(entry, self.matrix.environment(), model, seed)
+            for seed in range(self.matrix.seeds)
+            if (*entry, seed) not in self.results.episodes
+        ]
+
+    def _model(self, entry: Entry) -> Path:
+        return self.folder.path / "models" / f"{entry[0].split('/')[-1]}-{entry[1]}"
+
+
+def _before(job: Job, failed: Failure) -> bool:
+    return job.seed is not None and failed.seed is not None and job.seed < failed.seed

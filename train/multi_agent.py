@@ -217,7 +217,7 @@ def train(plan: TrainingPlan, folder: Path, progress: Callable[[int], None] | No
         plan.env_id, settings["num_envs"], "train", **{"reward_weights": settings["reward_weights"], **arguments}
     )
     team = TeamPPO(rows, settings, plan.seed)
-    _go_on(team, plan, folder)
+    spent_s = _go_on(team, plan, folder)
     writer = SummaryWriter(str(folder / "tensorboard_1"), purge_step=team.steps)
     saved = begun = time.monotonic()
     steps_before = team.steps
@@ -229,7 +229,7 @@ def train(plan: TrainingPlan, folder: Path, progress: Callable[[int], None] | No
             writer.add_scalar(name, value, team.steps)
         if time.monotonic() - saved > CHECKPOINT_S:
             writer.flush()
-            _save(team, plan, folder)
+            _save(team, plan, folder, spent_s + time.monotonic() - begun)
             saved = time.monotonic()
         if progress is not None:
             progress(team.steps)
@@ -237,21 +237,25 @@ def train(plan: TrainingPlan, folder: Path, progress: Callable[[int], None] | No
     mode = choose_mode_of(lambda greedy: make_player(team.actor, rows.devices, greedy), plan.env_id, plan.environment)
     write_atomically(folder / MODE_FILE, json.dumps(mode, indent=2) + "\n")
     parameters = team.actor.counts().total + team.critic.counts().total
-    write_atomically(folder / PLAN_FILE, json.dumps(asdict(replace(plan, parameters=parameters)), indent=2) + "\n")
+    finished = replace(plan, parameters=parameters, training_s=spent_s + time.monotonic() - begun)
+    write_atomically(folder / PLAN_FILE, json.dumps(asdict(finished), indent=2) + "\n")
     write_atomically(folder / MODEL_FILE, to_bytes({"actor": team.actor.state_dict(), "shape": tuple(rows.shape)}))
     (folder / CHECKPOINT_FILE).unlink(missing_ok=True)
     return folder / MODEL_FILE
 
 
-def _go_on(team: TeamPPO, plan: TrainingPlan, folder: Path) -> None:
+def _go_on(team: TeamPPO, plan: TrainingPlan, folder: Path) -> float:
+    """Restore the last checkpoint, if there is one; the wall time in s that was spent before it."""
     file = folder / CHECKPOINT_FILE
     if not file.exists():
-        return
+        return 0.0
     checkpoint = torch.load(file, weights_only=False)
     if checkpoint["plan"] != asdict(plan):
         raise ModelFileError(f"{file} is of another training; choose another --name, or delete it")
     team.restore(checkpoint["team"])
+    return float(checkpoint["spent_s"])
 
 
-def _save(team: TeamPPO, plan: TrainingPlan, folder: Path) -> None:
-    write_atomically(folder / CHECKPOINT_FILE, to_bytes({"plan": asdict(plan), "team": team.state()}))
+def _save(team: TeamPPO, plan: TrainingPlan, folder: Path, spent_s: float) -> None:
+    content = {"plan": asdict(plan), "team": team.state(), "spent_s": spent_s}
+    write_atomically(folder / CHECKPOINT_FILE, to_bytes(content))

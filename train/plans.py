@@ -33,6 +33,7 @@ class TrainingPlan:
         arguments: Further arguments of the environment.
         settings: See :func:`train.settings.configuration`.
         parameters: Trainable numbers of all networks, known when the training is done.
+        training_s: Wall time of the training, known when it is done.
     """
 
     agent: str
@@ -43,6 +44,7 @@ class TrainingPlan:
     arguments: Mapping[str, Any] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
     parameters: int | None = None
+    training_s: float | None = None
 
     @property
     def environment(self) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -11,18 +12,19 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from train.evaluation import Episode
+from train.runs import write_atomically
 
 GRID_POINTS = 200
 
 
-def accuracy_over_time(episodes: Mapping[str, Sequence[Episode]], target: float, path: Path) -> None:
+def accuracy_over_time(episodes: Mapping[str, Sequence[Episode]], targets: Mapping[str, float], path: Path) -> None:
     """Held-out accuracy against simulated time: median and middle half of the seeds, one panel an environment.
 
     An episode that has ended keeps its last accuracy.
 
     Args:
         episodes: Those of each environment.
-        target: Accuracy that ends an episode.
+        targets: Accuracy that ends an episode in each.
         path: PNG to write.
     """
     names = sorted({episode.competitor for played in episodes.values() for episode in played})
@@ -31,7 +33,7 @@ def accuracy_over_time(episodes: Mapping[str, Sequence[Episode]], target: float,
     FigureCanvasAgg(figure)
     panels = figure.subplots(1, len(episodes), squeeze=False, sharey=True)[0]
     for axes, (env_id, played) in zip(panels, episodes.items(), strict=True):
-        times = np.linspace(0.0, max(episode.simulated_s for episode in played), GRID_POINTS)
+        times = np.linspace(0.0, max((episode.simulated_s for episode in played), default=1.0), GRID_POINTS)
         for name in names:
             curves = [_held(episode, times) for episode in played if episode.competitor == name]
             if not curves:
@@ -39,14 +41,17 @@ def accuracy_over_time(episodes: Mapping[str, Sequence[Episode]], target: float,
             low, middle, high = np.percentile(curves, [25, 50, 75], axis=0)
             axes.plot(times, middle, label=name, linewidth=1.6, color=colours[name])
             axes.fill_between(times, low, high, color=colours[name], alpha=0.12, linewidth=0)
-        axes.axhline(target, color="#666666", linewidth=1, linestyle=":")
+        axes.axhline(targets[env_id], color="#666666", linewidth=1, linestyle=":")
         axes.set_title(env_id)
         axes.set_xlabel("simulated time (s)")
         axes.set_ylim(0, 1)
         axes.grid(alpha=0.25)
-        axes.legend(fontsize=8, loc="lower right")
+        if played:
+            axes.legend(fontsize=8, loc="lower right")
     panels[0].set_ylabel("held-out accuracy, median and middle half of the seeds")
-    figure.savefig(path)
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format="png")
+    write_atomically(path, drawn.getvalue())
 
 
 def _held(episode: Episode, times: np.ndarray) -> np.ndarray:

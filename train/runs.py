@@ -9,16 +9,36 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Iterator, Mapping
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from qfl_envs.errors import QflError
+
+CONFIG_FILE, RESULTS_FILE = "config.json", "results.jsonl"
+T = TypeVar("T")
 
 
 class RunFolderError(QflError):
     """A run folder that cannot be used as asked."""
+
+
+def as_object(value: Any) -> dict[str, Any]:
+    """The value, if it is a JSON object.
+
+    Raises:
+        TypeError: If it is not.
+    """
+    if not isinstance(value, dict):
+        raise TypeError(f"no JSON object: {value!r}")
+    return value
+
+
+def to_stderr(line: str) -> None:
+    """Print a line for people."""
+    print(line, file=sys.stderr)
 
 
 class RunFolder:
@@ -39,7 +59,7 @@ class RunFolder:
         self._keep(config)
 
     def _keep(self, config: Mapping[str, Any]) -> None:
-        file = self.path / "config.json"
+        file = self.path / CONFIG_FILE
         wanted = json.loads(json.dumps(config))
         if not file.exists():
             write_atomically(file, json.dumps(wanted, indent=2) + "\n")
@@ -55,7 +75,7 @@ class RunFolder:
     @property
     def results(self) -> Path:
         """The file of finished episodes."""
-        return self.path / "results.jsonl"
+        return self.path / RESULTS_FILE
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -74,32 +94,61 @@ class RunFolder:
             yield
 
     def read(self) -> list[dict[str, Any]]:
-        """Every finished episode; an unfinished last line is removed from the file.
+        """Every finished row, see :meth:`read_as`."""
+        return self.read_as(as_object)
 
-        Raises:
-            RunFolderError: For a line that is no JSON, with its number.
+    def read_as(self, parse: Callable[[Any], T], report: Callable[[str], None] = to_stderr) -> list[T]:
+        """Every finished row; an unfinished last line is removed from the file.
+
+        Args:
+            parse: Makes a row of a JSON value; see :func:`read_lines`.
+            report: Called with a sentence on every line that cannot be used.
         """
         if not self.results.exists():
             return []
         content = self.results.read_bytes()
         complete = content.rfind(b"\n") + 1
         if complete < len(content):
-            with open(self.results, "r+b") as file:
-                file.truncate(complete)
-        rows = []
-        for number, line in enumerate(content[:complete].splitlines(), start=1):
-            try:
-                rows.append(json.loads(line))
-            except json.JSONDecodeError as error:
-                raise RunFolderError(f"{self.results}, line {number} is no JSON ({error}); remove that line") from error
-        return rows
+            os.truncate(self.results, complete)
+        return read_lines(self.results, parse, report)
 
     def append(self, row: Mapping[str, Any]) -> None:
-        """Add one finished episode, on disk when this returns."""
-        with open(self.results, "a") as file:
-            file.write(json.dumps(row) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+        """Add one finished row, on disk when this returns.
+
+        Raises:
+            RunFolderError: If it cannot be written; nothing of it stays in the file.
+        """
+        line = json.dumps(row).encode() + b"\n"
+        try:
+            with open(self.results, "ab", buffering=0) as file:
+                size = file.tell()
+                try:
+                    written = file.write(line)
+                    while written < len(line):
+                        written += file.write(line[written:])
+                    os.fsync(file.fileno())
+                except OSError:
+                    file.truncate(size)
+                    raise
+        except OSError as error:
+            raise _unwritable(self.results, error) from error
+
+
+def read_lines(file: Path, parse: Callable[[Any], T], report: Callable[[str], None] = to_stderr) -> list[T]:
+    """Rows of a file of JSON lines; a line that cannot be used is reported with its number, and left out.
+
+    Args:
+        file: It need not exist.
+        parse: Makes a row of a JSON value; may raise KeyError, TypeError or ValueError.
+        report: Called with a sentence on every line that cannot be used.
+    """
+    rows = []
+    for number, line in enumerate(file.read_bytes().splitlines() if file.exists() else [], start=1):
+        try:
+            rows.append(parse(json.loads(line)))
+        except (KeyError, TypeError, ValueError) as error:
+            report(f"{file}, line {number} cannot be used ({type(error).__name__}: {error}); it is left out")
+    return rows
 
 
 def make_writable(path: Path) -> None:
@@ -120,11 +169,29 @@ def make_writable(path: Path) -> None:
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
-    """Write a file that is either whole or not there."""
+    """Write a file that is either whole or not there.
+
+    Raises:
+        RunFolderError: If it cannot be written; what was there before stays.
+    """
     temporary = path.with_name(path.name + ".part")
     data = content.encode() if isinstance(content, str) else content
-    with open(temporary, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    try:
+        try:
+            with open(temporary, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        except OSError:
+            temporary.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise _unwritable(path, error) from error
+
+
+def _unwritable(path: Path, error: OSError) -> RunFolderError:
+    return RunFolderError(
+        f"cannot write {path}: {error.strerror}; what was finished before is kept: make room, or whatever is missing, "
+        "and run the same command again"
+    )

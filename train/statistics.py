@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy import stats
@@ -16,7 +18,7 @@ MIN_SEEDS = 5
 
 @dataclass(frozen=True)
 class Estimate:
-    """A statistic with its 95 % bootstrap interval."""
+    """A statistic with its 95 % interval."""
 
     value: float
     low: float
@@ -34,10 +36,19 @@ class Estimate:
         """Whether the two intervals have a value in common."""
         return self.low <= other.high and other.low <= self.high
 
+    def to_json(self) -> dict[str, float | None]:
+        """As JSON values, in which what is infinite or open is null."""
+        return {name: value if math.isfinite(value) else None for name, value in vars(self).items()}
+
 
 def interquartile_mean(values: np.ndarray, axis: int = -1) -> np.ndarray:
     """Mean of the middle half (Agarwal et al. 2021, arXiv 2108.13264)."""
     return np.asarray(stats.trim_mean(values, 0.25, axis=axis))
+
+
+def optimality_gap(scores: np.ndarray, axis: int = -1) -> np.ndarray:
+    """Mean of what scores lack to 1; scores above 1 lack nothing (Agarwal et al. 2021, arXiv 2108.13264)."""
+    return np.maximum(1.0 - scores, 0.0).mean(axis=axis)
 
 
 def estimate(values: Sequence[float], statistic: Callable[..., np.ndarray] = np.mean) -> Estimate:
@@ -50,22 +61,114 @@ def estimate(values: Sequence[float], statistic: Callable[..., np.ndarray] = np.
     Returns:
         The estimate; a single or constant value is its own interval.
     """
-    array = np.asarray(values, dtype=float)
-    point = float(statistic(array, axis=-1))
-    if len(array) < 2 or np.ptp(array) == 0:
+    return stratified([values], statistic)
+
+
+def stratified(strata: Sequence[Sequence[float]], statistic: Callable[..., np.ndarray] = np.mean) -> Estimate:
+    """A statistic of all values together, whose bootstrap resamples each stratum by itself.
+
+    Args:
+        strata: Values of each, e.g. one per seed in each environment.
+        statistic: Function of values and ``axis``.
+
+    Returns:
+        The estimate; where no stratum varies, it is its own interval.
+    """
+    samples = tuple(np.asarray(values, dtype=float) for values in strata)
+
+    def of_all(*resampled: np.ndarray, axis: int = -1) -> np.ndarray:
+        return statistic(np.concatenate(resampled, axis=axis), axis=axis)
+
+    point = float(of_all(*samples))
+    if all(len(sample) < 2 or np.ptp(sample) == 0 for sample in samples):
         return Estimate(point, point, point)
-    result = stats.bootstrap(
-        (array,),
-        statistic,
-        n_resamples=RESAMPLES,
-        confidence_level=CONFIDENCE,
-        method="percentile",
-        rng=np.random.default_rng(0),
-    )
-    return Estimate(point, float(result.confidence_interval.low), float(result.confidence_interval.high))
+    low, high = _interval(samples, of_all)
+    return Estimate(point, float(low), float(high))
+
+
+def probability_of_improvement(
+    values: Sequence[Sequence[float]], opponent: Sequence[Sequence[float]]
+) -> Estimate | None:
+    """How likely one is better than an opponent: the Mann-Whitney statistic over all pairs, a mean over environments.
+
+    Agarwal et al. 2021, arXiv 2108.13264. Both met the same instances, so that seeds are resampled, each with the
+    values of both.
+
+    Args:
+        values: For each environment, one per seed.
+        opponent: The same of the opponent, in the same order.
+
+    Returns:
+        The share of the pairs in which the value is higher, equal ones half; None without values.
+    """
+    strata = [
+        (np.asarray(ours, float), np.asarray(theirs, float)) for ours, theirs in zip(values, opponent, strict=True)
+    ]
+    if not strata or any(len(ours) == 0 for ours, _ in strata):
+        return None
+    wins = [(ours[:, None] > theirs) + 0.5 * (ours[:, None] == theirs) for ours, theirs in strata]
+    point = float(np.mean([matrix.mean() for matrix in wins]))
+    if all(np.ptp(matrix) == 0 for matrix in wins):
+        return Estimate(point, point, point)
+
+    def of_seeds(*seeds: np.ndarray, axis: int = -1) -> np.ndarray:
+        shares = [
+            matrix[chosen[..., :, None], chosen[..., None, :]].mean((-2, -1))
+            for matrix, chosen in zip(wins, (np.asarray(seed, int) for seed in seeds), strict=True)
+        ]
+        return np.mean(shares, axis=0)
+
+    low, high = _interval(tuple(np.arange(len(matrix)) for matrix in wins), of_seeds, batch=100)
+    return Estimate(point, float(low), float(high))
+
+
+def performance_profile(scores: Sequence[float], thresholds: np.ndarray) -> list[Estimate]:
+    """Share of the scores above each threshold, with pointwise intervals (Agarwal et al. 2021, arXiv 2108.13264).
+
+    Args:
+        scores: One per seed.
+        thresholds: (T) increasing.
+
+    Returns:
+        T estimates.
+    """
+    above = (np.asarray(scores, dtype=float) > thresholds[:, None]).astype(float)
+    low, high = _interval((above,), lambda sample, axis=-1: sample.mean(axis=axis))
+    return [Estimate(*map(float, of)) for of in zip(above.mean(-1), low, high, strict=True)]
+
+
+def reached_by_half(values: Sequence[float]) -> Estimate:
+    """The value at which half of all had got there, with the interval of order statistics (binomial, exact).
+
+    Args:
+        values: What each needed; infinite for those that never got there.
+
+    Returns:
+        The estimate; infinite where fewer than half got there, or where the interval is open.
+    """
+    array = np.asarray(values, dtype=float)
+    interval = stats.quantile_test(array, q=0.0, p=0.5).confidence_interval(CONFIDENCE)
+    low, high = float(interval.low), float(interval.high)
+    point = float(np.quantile(array, 0.5, method="inverted_cdf"))
+    return Estimate(point, -math.inf if math.isnan(low) else low, math.inf if math.isnan(high) else high)
 
 
 def paired_difference(values: dict[int, float], reference: dict[int, float]) -> Estimate | None:
     """Mean difference over the seeds that both have, since both met the same instances; None without such seeds."""
     seeds = sorted(values.keys() & reference.keys())
     return estimate([values[seed] - reference[seed] for seed in seeds]) if seeds else None
+
+
+def _interval(samples: tuple[np.ndarray, ...], statistic: Callable[..., np.ndarray], batch: int | None = None) -> Any:
+    """Of the percentile bootstrap, each sample resampled by itself, always with the same random numbers."""
+    return stats.bootstrap(
+        samples,
+        statistic,
+        n_resamples=RESAMPLES,
+        confidence_level=CONFIDENCE,
+        method="percentile",
+        axis=-1,
+        vectorized=True,
+        batch=batch,
+        rng=np.random.default_rng(0),
+    ).confidence_interval

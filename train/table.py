@@ -1,148 +1,128 @@
-"""The table of a competition: one row per competitor, with intervals, for the console and for Markdown."""
+"""Tables of a competition as text, for the console and for Markdown."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 from tabulate import tabulate
 
-from train.evaluation import Episode
-from train.scores import Scale
-from train.statistics import Estimate, estimate, interquartile_mean, paired_difference
+from train.results import Failure, Training
+from train.statistics import Estimate
+from train.summaries import REFERENCE, Overall, Row
 
-REFERENCE = "random"
-"""The competitor that all others are compared with, seed by seed."""
-
-HEADERS = (
-    "competitor",
-    "kind",
-    "return (IQM) [95 %]",
-    "score (IQM) [95 %]",
-    f"minus {REFERENCE} [95 %]",
-    "reached",
-    "seconds",
-    "joules",
-    "accuracy",
-    "Mbit/s",
-    "devices",
-    "delivered",
-    "heard",
-    "parameters",
-    "ms",
-)
 LEGEND = """\
 return: sum of rewards, interquartile mean over seeds with 95 % bootstrap interval; score: the same between random
-play (0) and the reference of the environment (1), with the scale taken as exact; minus random: mean difference on the
-same seeds; reached: episodes that reached the target accuracy; seconds, joules: simulated time and energy of
-an episode; accuracy: held-out, at its end; Mbit/s: sum-rate; devices: participants per round; delivered: share of
-their updates that arrived in time; heard: share of all devices that delivered at least once; ms: wall time of a
-decision."""
+play (0) and the reference of the environment (1), with the scale taken as exact; gap: mean of what scores lack to 1;
+minus random: mean difference on the same seeds; P(better): probability of a higher return than random play's;
+reached: episodes that reached the target accuracy; s, J to target: simulated time and energy with which half of the
+episodes had reached it; seconds, joules: of an episode; accuracy: held-out, at its end; Mbit/s: sum-rate; devices:
+participants per round; delivered: share of their updates that arrived in time; heard: share of all devices that
+delivered at least once; Jain: index of the devices' accuracies at the end; parameters: trainable numbers, angles: those
+of circuits among them; circuits, shots: of a decision; quantum ms: of a decision on the modelled processors; ms: wall
+time of a decision (IQM); steps, training s: environment steps and wall time of the training."""
 
 
 @dataclass(frozen=True)
-class Row:
-    """One competitor in one environment; means over its episodes unless said otherwise.
+class Column:
+    """One column.
 
     Attributes:
-        competitor: Name.
-        kind: ``classical``, ``quantum`` or ``privileged``.
-        episodes: How many were played.
-        episode_return: Interquartile mean.
-        score: The same between random and the reference; None where no scale was measured.
-        over_random: Mean difference to random play on the same seeds; None for random itself.
-        reached: Episodes that reached the target accuracy.
-        simulated_s: Simulated time.
-        energy_j: Energy of all devices.
-        accuracy: Held-out accuracy at the end.
-        sum_rate_bps: Sum-rate.
-        participants: Devices per round.
-        delivered: Share of the participants whose update arrived in time.
-        devices_heard: Share of the devices that delivered at least once.
-        parameters: Trainable numbers.
-        decision_s: Wall time of a decision.
+        header: Above it.
+        cell: Its text, from a row and the training behind it, if there was one.
+        everywhere: Whether it is shown on a console, too, which has less room than a page.
     """
 
-    competitor: str
-    kind: str
-    episodes: int
-    episode_return: Estimate
-    score: Estimate | None
-    over_random: Estimate | None
-    reached: int
-    simulated_s: float
-    energy_j: float
-    accuracy: float
-    sum_rate_bps: float
-    participants: float
-    delivered: float
-    devices_heard: float
-    parameters: int
-    decision_s: float
+    header: str
+    cell: Callable[[Row, Training | None], str]
+    everywhere: bool = False
 
-    def cells(self) -> list[str]:
-        """The row as text, in the order of :data:`HEADERS`."""
-        return [
-            self.competitor,
-            self.kind,
-            str(self.episode_return),
-            "" if self.score is None else str(self.score),
-            "" if self.over_random is None else f"{self.over_random:+}",
-            f"{self.reached}/{self.episodes}",
-            f"{self.simulated_s:.1f}",
-            f"{self.energy_j:.0f}",
-            f"{self.accuracy:.3f}",
-            f"{self.sum_rate_bps / 1e6:.2f}",
-            f"{self.participants:.1f}",
-            f"{self.delivered:.2f}",
-            f"{self.devices_heard:.2f}",
-            f"{self.parameters}",
-            f"{1e3 * self.decision_s:.2f}",
+
+def _mean(header: str, name: str, digits: int, factor: float = 1.0, everywhere: bool = False) -> Column:
+    return Column(header, lambda row, _: f"{factor * row.means[name].value:.{digits}f}", everywhere)
+
+
+COLUMNS = (
+    Column("competitor", lambda row, _: row.competitor, True),
+    Column("kind", lambda row, _: row.kind, True),
+    Column("return (IQM) [95 %]", lambda row, _: str(row.episode_return), True),
+    Column("score (IQM) [95 %]", lambda row, _: _or_nothing(row.score), True),
+    Column("gap [95 %]", lambda row, _: _or_nothing(row.gap)),
+    Column(f"minus {REFERENCE} [95 %]", lambda row, _: _or_nothing(row.over_random, "+"), True),
+    Column("P(better) [95 %]", lambda row, _: _or_nothing(row.improvement)),
+    Column("reached", lambda row, _: f"{row.reached}/{row.episodes}", True),
+    Column("s to target [95 %]", lambda row, _: _to_target(row.to_target_s, 1)),
+    Column("J to target [95 %]", lambda row, _: _to_target(row.to_target_j, 0)),
+    _mean("seconds", "simulated_s", 1, everywhere=True),
+    _mean("joules", "energy_j", 0, everywhere=True),
+    _mean("accuracy", "accuracy", 3, everywhere=True),
+    _mean("Mbit/s", "sum_rate_bps", 2, 1e-6),
+    _mean("devices", "participants", 1),
+    _mean("delivered", "delivered", 2),
+    _mean("heard", "devices_heard", 2),
+    _mean("Jain", "jain", 3),
+    Column("parameters", lambda row, _: f"{row.parameters}", True),
+    Column("angles", lambda row, _: f"{row.quantum_parameters}"),
+    _mean("circuits", "circuit_evaluations", 1, everywhere=True),
+    _mean("shots", "shots", 0),
+    _mean("quantum ms", "quantum_s", 2, 1e3),
+    _mean("ms", "decision_s", 2, 1e3, everywhere=True),
+    Column("steps", lambda _, training: "" if training is None else f"{training.steps}"),
+    Column("training s", lambda _, training: "" if training is None else f"{training.training_s:.0f}", True),
+)
+
+
+def render(
+    summaries: Sequence[Row],
+    style: str,
+    trainings: Mapping[str, Training] | None = None,
+    failures: Sequence[Failure] = (),
+    everything: bool = False,
+) -> str:
+    """A table, with those at the end that failed.
+
+    Args:
+        summaries: Rows.
+        style: One of tabulate's, e.g. ``"simple"`` or ``"github"``.
+        trainings: Those behind the rows, by competitor.
+        failures: The first of each entry that has no row.
+        everything: Whether to show all columns, or those for a console.
+    """
+    columns = [column for column in COLUMNS if everything or column.everywhere]
+    known = trainings or {}
+    cells = [[column.cell(row, known.get(row.competitor)) for column in columns] for row in summaries]
+    cells += [[failure.competitor, "", "failed", *[""] * (len(columns) - 3)] for failure in failures]
+    return _text(cells, [column.header for column in columns], style)
+
+
+def render_overall(summaries: Sequence[Overall], style: str) -> str:
+    """The table over all environments."""
+    headers = ["competitor", "kind", "score (IQM) [95 %]", "gap [95 %]", "P(better) [95 %]", "environments"]
+    cells = [
+        [
+            row.competitor,
+            row.kind,
+            str(row.score),
+            str(row.gap),
+            _or_nothing(row.improvement),
+            ", ".join(env_id.removeprefix("qfl/") for env_id in row.environments),
         ]
+        for row in summaries
+    ]
+    return _text(cells, headers, style)
 
 
-def rows(episodes: Sequence[Episode], scale: Scale | None = None) -> list[Row]:
-    """Summaries of one environment's episodes, best first; with scores if there is a scale."""
-    by_name: dict[str, list[Episode]] = {}
-    for episode in episodes:
-        by_name.setdefault(episode.competitor, []).append(episode)
-    reference = {episode.seed: episode.episode_return for episode in by_name.get(REFERENCE, [])}
-    summaries = [_row(name, played, {} if name == REFERENCE else reference, scale) for name, played in by_name.items()]
-    return sorted(summaries, key=lambda row: -row.episode_return.value)
+def _text(cells: list[list[str]], headers: Sequence[str], style: str) -> str:
+    alignment = ("left", "left", *["right"] * (len(headers) - 2))
+    return tabulate(cells, headers, tablefmt=style, disable_numparse=True, colalign=alignment if cells else None)
 
 
-def _row(name: str, episodes: list[Episode], reference: dict[int, float], scale: Scale | None) -> Row:
-    def mean(attribute: str) -> float:
-        return float(np.mean([getattr(episode, attribute) for episode in episodes]))
-
-    episode_return = estimate([episode.episode_return for episode in episodes], interquartile_mean)
-    return Row(
-        competitor=name,
-        kind=episodes[0].kind,
-        episodes=len(episodes),
-        episode_return=episode_return,
-        score=None if scale is None else scale.estimate(episode_return),
-        over_random=paired_difference({episode.seed: episode.episode_return for episode in episodes}, reference),
-        reached=sum(episode.target_reached for episode in episodes),
-        simulated_s=mean("simulated_s"),
-        energy_j=mean("energy_j"),
-        accuracy=mean("accuracy"),
-        sum_rate_bps=mean("sum_rate_bps"),
-        participants=mean("participants"),
-        delivered=mean("delivered"),
-        devices_heard=mean("devices_heard"),
-        parameters=max(episode.parameters for episode in episodes),
-        decision_s=mean("decision_s"),
-    )
+def _or_nothing(found: Estimate | None, sign: str = "") -> str:
+    return "" if found is None else format(found, sign)
 
 
-def render(summaries: Sequence[Row], style: str) -> str:
-    """The table in one of tabulate's styles, e.g. ``"simple"`` or ``"github"``."""
-    return tabulate(
-        [row.cells() for row in summaries],
-        HEADERS,
-        tablefmt=style,
-        disable_numparse=True,
-        colalign=("left", "left", *["right"] * (len(HEADERS) - 2)),
-    )
+def _to_target(found: Estimate, digits: int) -> str:
+    """With a dash where an end is open or the target out of reach."""
+    value, low, high = (f"{end:.{digits}f}" if math.isfinite(end) else "-" for end in vars(found).values())
+    return value if value == low == high else f"{value} [{low}, {high}]"

@@ -9,6 +9,7 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
+from stable_baselines3.common.base_class import BaseAlgorithm
 
 from agents.policies.circuit_layer import circuit_layers
 from agents.policies.circuit_policy import CircuitPolicy
@@ -20,34 +21,26 @@ from train.plans import MODE_FILE, MODEL_FILE, ModelFileError, read_plan
 from train.playing import chosen_actions, seed_choices
 from train.training import ALGORITHMS, count_parameters
 
+UNLOADABLE = (AssertionError, AttributeError, ImportError, LookupError, OSError, RuntimeError, TypeError, ValueError)
+"""What SB3 raises where a file is no model of the algorithm."""
 
-class TrainedModel(Competitor):
-    """A policy that SB3 trained, in the environment that it was trained in."""
 
-    def __init__(self, folder: Path, execution: Execution | None = None) -> None:
-        """Load the model.
+class SB3Model(Competitor):
+    """A policy that SB3 trained, in environments with the spaces that it was trained on."""
+
+    def __init__(self, model: BaseAlgorithm, deterministic: bool, execution: Execution | None = None) -> None:
+        """Let a model play.
 
         Args:
-            folder: Where ``qfl train`` left it.
+            model: The model.
+            deterministic: Whether it takes its most likely actions, or samples.
             execution: Where its circuits run; None for the fast simulator, without shots.
 
         Raises:
-            ModelFileError: If there is no such model.
             InvalidValueError: For an execution of a model without circuits.
         """
         super().__init__()
-        self.plan = read_plan(folder)
-        self.name = self.plan.agent
-        self.kind = self.plan.settings["kind"]
-        self.environments = (self.plan.env_id,)  # type: ignore[misc]  # a class variable of all others
-        try:
-            # who plays needs no memory of past rounds, which would be as large as in training
-            self.model = ALGORITHMS[self.plan.settings["trained_by"]].load(
-                folder / MODEL_FILE, device="cpu", custom_objects={"buffer_size": 1}
-            )
-            self.deterministic = bool(json.loads((folder / MODE_FILE).read_text())["deterministic"])
-        except (ValueError, KeyError, OSError, AttributeError) as error:
-            raise ModelFileError(f"{folder / MODEL_FILE} is no model of {self.name!r} ({error})") from error
+        self.model, self.deterministic = model, deterministic
         policy = self.model.policy
         self._circuits = policy if isinstance(policy, CircuitPolicy) and circuit_layers(policy) else None
         self._quantum_s = 0.0
@@ -114,3 +107,41 @@ class TrainedModel(Competitor):
     def _shots(self) -> int:
         assert self._circuits is not None
         return self._circuits.execution.shots or int(self.env.scenario.quantum.shots)
+
+
+class TrainedModel(SB3Model):
+    """What ``qfl train`` left in a folder, in the environment that it was trained in."""
+
+    def __init__(self, folder: Path, execution: Execution | None = None) -> None:
+        """Load the model.
+
+        Args:
+            folder: Where ``qfl train`` left it.
+            execution: Where its circuits run; None for the fast simulator, without shots.
+
+        Raises:
+            ModelFileError: If there is no such model.
+            InvalidValueError: For an execution of a model without circuits.
+        """
+        self.plan = read_plan(folder)
+        self.name = self.plan.agent
+        self.kind = self.plan.settings["kind"]
+        self.environments = (self.plan.env_id,)  # type: ignore[misc]  # a class variable of all others
+        try:
+            deterministic = bool(json.loads((folder / MODE_FILE).read_text())["deterministic"])
+        except (ValueError, KeyError, OSError) as error:
+            raise ModelFileError(f"{folder / MODE_FILE} does not say how {self.name!r} plays ({error})") from error
+        super().__init__(load_model(folder / MODEL_FILE, self.plan.settings["trained_by"]), deterministic, execution)
+
+
+def load_model(file: Path, algorithm: str) -> BaseAlgorithm:
+    """What an algorithm of SB3 saved; such files can hold code, and are for those who trust their author.
+
+    Raises:
+        ModelFileError: If it cannot be loaded.
+    """
+    try:
+        # who plays needs no memory of past rounds, which would be as large as in training
+        return ALGORITHMS[algorithm].load(file, device="cpu", custom_objects={"buffer_size": 1})
+    except UNLOADABLE as error:
+        raise ModelFileError(f"{file} is no model of {algorithm!r} ({error})") from error

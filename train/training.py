@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -76,6 +77,7 @@ def train(plan: TrainingPlan, folder: Path, progress: Progress | None = None) ->
 
         return train_team(plan, folder, progress)
     torch.set_num_threads(1)
+    begun = time.monotonic()
     for unfinished in folder.glob("tensorboard_*"):
         shutil.rmtree(unfinished)
     model: BaseAlgorithm | None = None
@@ -98,7 +100,7 @@ def train(plan: TrainingPlan, folder: Path, progress: Progress | None = None) ->
     assert model is not None
     mode = choose_mode(model, plan.env_id, plan.environment)
     write_atomically(folder / MODE_FILE, json.dumps(mode, indent=2) + "\n")
-    finished = replace(plan, parameters=count_parameters(model))
+    finished = replace(plan, parameters=count_parameters(model), training_s=time.monotonic() - begun)
     write_atomically(folder / PLAN_FILE, json.dumps(asdict(finished), indent=2) + "\n")
     saved = folder / "model.unfinished.zip"
     model.save(saved)

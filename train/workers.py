@@ -1,85 +1,178 @@
-"""Worker processes that train and play, report how far they are, and end with their parent however it ends."""
+"""Worker processes: each does one job at a time, can be ended without the others, and ends with its parent."""
 
 from __future__ import annotations
 
 import os
+import signal
 import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from multiprocessing import get_context
-from multiprocessing.sharedctypes import Synchronized
-from pathlib import Path
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnContext, SpawnProcess
 from typing import Any
 
-from train import competitors
-from train.evaluation import Episode, make_env, play
-from train.plans import TrainingPlan
+from qfl_envs.errors import QflError
+from train.jobs import Done, Job, failure, perform, too_long
 
-_steps_done: Any = None
+READY = "ready"
+"""What a worker says when it can begin."""
 
 
-class Workers:
-    """A pool of processes and how many steps their trainings have made."""
+class WorkersError(QflError):
+    """Worker processes that cannot work."""
 
-    def __init__(self, pool: ProcessPoolExecutor, steps_done: Synchronized[int]) -> None:
-        """Wrap a pool; see :func:`start_workers`."""
-        self._pool, self._steps_done = pool, steps_done
 
-    def train(self, plan: TrainingPlan, folder: Path) -> Future[None]:
-        """Train an agent into a folder."""
-        return self._pool.submit(_train, plan, folder)
+class _Worker:
+    """A process and what it does."""
 
-    def play(self, env_id: str, arguments: dict[str, Any], name: str, model: Path | None, seed: int) -> Future[Episode]:
-        """Play one episode of the test split."""
-        return self._pool.submit(_play, env_id, arguments, name, model, seed)
+    def __init__(self, context: SpawnContext, steps_done: Any) -> None:
+        self.connection, theirs = context.Pipe()
+        self.process: SpawnProcess = context.Process(target=_work, args=(theirs, steps_done, os.getpid()))
+        self.process.start()
+        theirs.close()
+        self.ready = False
+        self.job: Job | None = None
+        self.begun, self.limit_s = 0.0, None  # type: float, float | None
+
+    def begin(self, job: Job, limit_s: float | None) -> None:
+        self.job, self.begun, self.limit_s = job, time.monotonic(), limit_s
+        try:
+            self.connection.send(job)
+        except OSError:
+            pass  # it has died, which the next collection sees
+
+    def left_s(self) -> float:
+        """Time until its job must end."""
+        if self.limit_s is None or not self.ready:
+            return float("inf")
+        return self.begun + self.limit_s - time.monotonic()
+
+    def end(self) -> None:
+        self.process.kill()
+        self.process.join()
+        self.connection.close()
+
+
+class ProcessPool:
+    """A pool of processes of this machine; see :class:`train.jobs.Pool`."""
+
+    def __init__(self, count: int) -> None:
+        """Start nothing yet; see :func:`start_workers`.
+
+        Args:
+            count: Most processes.
+        """
+        self._context = get_context("spawn")
+        self._steps_done = self._context.Value("q", 0)
+        self._count, self._workers = count, []  # type: int, list[_Worker]
+
+    def free(self) -> int:
+        """How many jobs would start at once."""
+        return self._count - sum(worker.job is not None for worker in self._workers)
+
+    def start(self, job: Job, limit_s: float | None = None) -> None:
+        """Start a job; one that takes longer than the limit is ended, and has failed."""
+        worker = next((worker for worker in self._workers if worker.job is None), None)
+        if worker is None:
+            worker = _Worker(self._context, self._steps_done)
+            self._workers.append(worker)
+        worker.begin(job, limit_s)
+
+    def collect(self, timeout_s: float) -> list[Done]:
+        """Jobs that have ended, waiting for the first up to a time.
+
+        Raises:
+            WorkersError: If a process died before it could begin, so that all of them would.
+        """
+        busy = [worker for worker in self._workers if worker.job is not None]
+        wait([worker.connection for worker in busy], max(0.0, min([timeout_s, *(one.left_s() for one in busy)])))
+        done = []
+        for worker in busy:
+            assert worker.job is not None
+            found = self._said(worker)
+            if found is None and worker.left_s() <= 0:
+                assert worker.limit_s is not None
+                found = too_long(worker.job, worker.limit_s)
+                self._drop(worker)
+            if found is not None:
+                done.append(Done(worker.job, found, time.monotonic() - worker.begun))
+                worker.job = None
+        return done
 
     def steps_done(self) -> int:
         """Environment steps of all trainings so far."""
         return self._steps_done.value
 
+    def close(self) -> None:
+        """End all processes, whatever they do."""
+        for worker in self._workers:
+            worker.end()
+        self._workers = []
+
+    def _said(self, worker: _Worker) -> Any:
+        """What a worker has found, None if it still works."""
+        assert worker.job is not None
+        try:
+            while worker.connection.poll():
+                said = worker.connection.recv()
+                if said != READY:
+                    return said
+                worker.ready, worker.begun = True, time.monotonic()
+        except (EOFError, OSError):
+            self._drop(worker)
+            code = worker.process.exitcode or 0
+            how = f"by signal {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
+            if not worker.ready:
+                raise WorkersError(f"a worker process ended {how} before it could begin") from None
+            return failure(worker.job, f"its process ended {how}")
+        return None
+
+    def _drop(self, worker: _Worker) -> None:
+        worker.end()
+        self._workers.remove(worker)
+
 
 @contextmanager
-def start_workers(count: int) -> Iterator[Workers]:
-    """Processes that wait for work; what has not begun is dropped at the end."""
-    context = get_context("spawn")
-    steps_done = context.Value("q", 0)
-    pool = ProcessPoolExecutor(count, context, _begin, (steps_done, os.getpid()))
+def start_workers(count: int) -> Iterator[ProcessPool]:
+    """Processes that wait for work, and are ended at the end."""
+    pool = ProcessPool(count)
     try:
-        yield Workers(pool, steps_done)
+        yield pool
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        pool.close()
 
 
-def _begin(steps_done: Any, parent: int) -> None:
-    global _steps_done
-    _steps_done = steps_done
+def _work(connection: Connection, steps_done: Any, parent: int) -> None:
+    """Of a process: one job after the other, until nobody asks any more."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interruption means
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    import torch  # noqa: F401  (what every job needs is no part of its time)
+
+    connection.send(READY)
+    while True:
+        try:
+            job = connection.recv()
+        except EOFError:
+            return
+        connection.send(perform(job, _counter(steps_done)))
+
+
+def _counter(steps_done: Any) -> Any:
+    """A function that adds the steps of one training to those of all."""
+    reported = 0
+
+    def progress(steps: int) -> None:
+        nonlocal reported
+        with steps_done.get_lock():
+            steps_done.value += steps - reported
+        reported = steps
+
+    return progress
 
 
 def _end_with(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(1.0)
     os._exit(1)
-
-
-def _train(plan: TrainingPlan, folder: Path) -> None:
-    from train.training import train  # takes seconds to load, which the process that only waits for results saves
-
-    reported = 0
-
-    def progress(steps: int) -> None:
-        nonlocal reported
-        with _steps_done.get_lock():
-            _steps_done.value += steps - reported
-        reported = steps
-
-    train(plan, folder, progress)
-
-
-def _play(env_id: str, arguments: dict[str, Any], name: str, model: Path | None, seed: int) -> Episode:
-    import torch
-
-    torch.set_num_threads(1)
-    return play(make_env(env_id, "test", arguments), competitors.make(name, model), seed)

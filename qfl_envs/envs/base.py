@@ -189,6 +189,11 @@ class FederatedEnv(gym.Env[dict[str, np.ndarray], Any]):
         self._window.show(picture)
         return None
 
+    @property
+    def recording(self) -> Recording | None:
+        """What the next picture shows; None without a render mode, and before the first reset."""
+        return self._recording
+
     def close(self) -> None:
         """Close the window of ``render_mode="human"``."""
         if self._window is not None:

@@ -16,7 +16,7 @@ from qfl_envs.registration import ENVIRONMENTS
 from train import competitors
 from train.algorithms import ACTIONS, supports
 from train.evaluation import make_env, play
-from train.leaderboard import Matrix
+from train.matrix import Matrix
 from train.plans import plan_training
 from train.sb3 import SB3VecEnv
 from train.training import ALGORITHMS, MASKABLE_POLICIES, train

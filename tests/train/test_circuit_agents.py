@@ -16,7 +16,7 @@ from train.benchmarks import policies
 from train.benchmarks.circuits import ExecutorsDisagreeError
 from train.cli import main
 from train.evaluation import make_env, play
-from train.leaderboard import Matrix
+from train.matrix import Matrix
 from train.plans import MODEL_FILE, ModelFileError, plan_training, read_plan
 from train.trained import TrainedModel
 from train.training import train

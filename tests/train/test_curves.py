@@ -1,41 +1,24 @@
 import dataclasses
 import json
 
+import boards
 import numpy as np
 import pytest
 
 from train import curves
 from train.curves import Curve, page
-from train.evaluation import Episode
 from train.plans import TrainingPlan
+from train.results import to_row
 
 SCHEDULING = "qfl/Scheduling-v0"
-
-
-def episode(competitor, seed, value):
-    numbers = {field.name: 0.0 for field in dataclasses.fields(Episode)}
-    return Episode(
-        **{
-            **numbers,
-            "env_id": SCHEDULING,
-            "competitor": competitor,
-            "kind": "classical",
-            "seed": seed,
-            "instance": seed,
-            "episode_return": value,
-            "reward_terms": {},
-            "target_reached": True,
-            "curve": [(0.0, 0.1)],
-        }
-    )
 
 
 @pytest.fixture
 def folder(tmp_path):
     """Results in which ppo is above random and below the best rule, and a2c like random."""
     means = {"random": -0.5, "round-robin": 0.3, "everyone": -0.3, "ppo": 0.0, "a2c": -0.5}
-    rows = [episode(name, seed, mean + 0.01 * seed) for name, mean in means.items() for seed in range(8)]
-    (tmp_path / "results.jsonl").write_text("".join(json.dumps(row.to_row()) + "\n" for row in rows))
+    rows = [boards.episode(name, seed, mean + 0.01 * seed) for name, mean in means.items() for seed in range(8)]
+    (tmp_path / "results.jsonl").write_text("".join(json.dumps(to_row(row)) + "\n" for row in rows))
     return tmp_path
 
 

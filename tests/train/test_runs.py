@@ -1,9 +1,10 @@
 import json
 import os
+import resource
 
 import pytest
 
-from train.runs import RunFolder, RunFolderError, make_writable
+from train.runs import RunFolder, RunFolderError, make_writable, write_atomically
 
 
 def test_rows_come_back_as_they_were_added(tmp_path):
@@ -23,11 +24,39 @@ def test_a_line_that_a_dying_process_left_unfinished_is_cut_off(tmp_path):
     assert [json.loads(line) for line in folder.results.read_text().splitlines()] == [{"seed": 0}, {"seed": 1}]
 
 
-def test_a_broken_line_in_the_middle_is_named(tmp_path):
+@pytest.mark.parametrize("broken", ["nonsense", "[3]", '{"seed": 0'])
+def test_a_broken_line_in_the_middle_is_reported_with_its_number_and_the_rest_is_used(tmp_path, capsys, broken):
     folder = RunFolder(tmp_path, {})
-    folder.results.write_text('{"seed": 0}\nnonsense\n')
-    with pytest.raises(RunFolderError, match="line 2"):
-        folder.read()
+    folder.results.write_text(f'{{"seed": 0}}\n{broken}\n{{"seed": 2}}\n')
+    assert folder.read() == [{"seed": 0}, {"seed": 2}]
+    said = capsys.readouterr().err
+    assert len(said.splitlines()) == 1 and "line 2 cannot be used" in said
+
+
+@pytest.fixture
+def small_files():
+    """No file can grow beyond 100 bytes, which fails in the middle of a write, as on a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_nothing_of_a_row_stays_where_the_space_ends_within_it(tmp_path, small_files):
+    folder = RunFolder(tmp_path, {})
+    folder.append({"seed": 0})
+    with pytest.raises(RunFolderError, match="cannot write .*results.jsonl.* run the same command again"):
+        folder.append({"seed": 1, "text": "x" * 200})
+    assert folder.results.read_text() == '{"seed": 0}\n'
+    folder.append({"seed": 2})
+    assert folder.read() == [{"seed": 0}, {"seed": 2}]
+
+
+def test_a_file_is_as_it_was_where_the_space_ends_within_its_successor(tmp_path, small_files):
+    write_atomically(tmp_path / "page", "old")
+    with pytest.raises(RunFolderError, match="cannot write"):
+        write_atomically(tmp_path / "page", "new" * 100)
+    assert os.listdir(tmp_path) == ["page"] and (tmp_path / "page").read_text() == "old"
 
 
 def test_a_run_with_other_settings_is_refused_and_the_setting_named(tmp_path):

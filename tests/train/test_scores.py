@@ -5,7 +5,7 @@ import pytest
 
 from qfl_envs.errors import InvalidValueError
 from qfl_envs.registration import ENVIRONMENTS
-from train import reference, scores, table
+from train import reference, scores, summaries, table
 from train.cli import main
 from train.evaluation import Episode
 
@@ -23,11 +23,13 @@ def an_episode(name, seed, episode_return):
         ("simulated_s", "energy_j", "accuracy", "sum_rate_bps", "participants", "delivered", "devices_heard", "jain"),
         0.0,
     )
-    whole = {"seed": seed, "instance": seed, "rounds": 1, "parameters": 0}
+    numbers |= dict.fromkeys(("circuit_evaluations", "shots", "quantum_s"), 0.0)
+    whole = {"seed": seed, "instance": seed, "rounds": 1, "parameters": 0, "quantum_parameters": 0}
     return Episode(
         env_id=KEY[0],
         competitor=name,
         kind="classical",
+        tier="real",
         episode_return=episode_return,
         reward_terms={},
         target_reached=False,
@@ -36,6 +38,12 @@ def an_episode(name, seed, episode_return):
         **whole,
         **numbers,
     )
+
+
+def cells_of(row):
+    """What the table shows of a row, by header."""
+    header, _, cells = ([one.strip() for one in line.split("|")] for line in table.render([row], "github").splitlines())
+    return dict(zip(header, cells, strict=True))
 
 
 def test_random_scores_0_the_reference_1_and_what_is_better_more():
@@ -80,16 +88,16 @@ def test_the_tier_follows_from_the_arguments_and_a_changed_preset_has_none():
 def test_the_table_scores_the_interquartile_mean_and_its_interval():
     episodes = [an_episode("one", seed, value) for seed, value in enumerate((-100.0, 0.0, 2.0, 4.0))]
     scale = scores.Scale(-2.0, 2.0, "strong")
-    (row,) = table.rows(episodes, scale)
+    (row,) = summaries.rows(episodes, scale)
     assert (row.episode_return.value, row.score.value) == (1.0, 0.75)
     assert (row.score.low, row.score.high) == tuple(scale.score([row.episode_return.low, row.episode_return.high]))
-    assert dict(zip(table.HEADERS, row.cells(), strict=True))["score (IQM) [95 %]"] == str(row.score)
+    assert cells_of(row)["score (IQM) [95 %]"] == str(row.score)
 
 
 def test_without_a_scale_the_table_has_no_score():
-    (row,) = table.rows([an_episode("one", 0, 1.0)])
+    (row,) = summaries.rows([an_episode("one", 0, 1.0)])
     assert row.score is None
-    assert dict(zip(table.HEADERS, row.cells(), strict=True))["score (IQM) [95 %]"] == ""
+    assert cells_of(row)["score (IQM) [95 %]"] == ""
 
 
 def evaluated(capsys, monkeypatch, tmp_path, rows, *words):

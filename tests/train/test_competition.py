@@ -1,0 +1,200 @@
+"""What a run does with competitors that fail, with processes that are killed, and with more of them."""
+
+import contextlib
+import dataclasses
+import json
+import os
+import random
+import re
+import signal
+import time
+
+import inline
+import misbehaving
+import pytest
+
+from train.board import board
+from train.jobs import PlayJob
+from train.leaderboard import run
+from train.matrix import Matrix
+from train.runs import RunFolder, RunFolderError
+from train.standings import standings, text
+from train.workers import start_workers
+
+SCHEDULING, POWER = "qfl/Scheduling-v0", "qfl/Power-v0"
+FAST = {"learning": {"model": "none"}, "max_rounds": 3}
+
+
+def matrix_of(*names, env_ids=(SCHEDULING,), **changes):
+    return Matrix(env_ids, names, **{"preset": "tiny", "arguments": FAST, "seeds": 5, **changes})
+
+
+def play(matrix, path, pool=None, **options):
+    """Results and what was said."""
+    said = []
+    folder = RunFolder(path, matrix.config())
+    return run(matrix, folder, pool or inline.inline(), said.append, **options), said
+
+
+def without_wall_times(matrix, results):
+    content = board(standings(json.loads(json.dumps(matrix.config())), results))
+    for place in content["environments"]:
+        for row in place["rows"]:
+            del row["means"]["decision_s"]
+            if row["training"] is not None:
+                del row["training"]["training_s"]
+    return content
+
+
+MISBEHAVING = {
+    "Raises": (SCHEDULING, 2, r"RuntimeError: no idea what to do \(misbehaving.py, line \d+\)"),
+    "NotANumber": (POWER, 0, r"InvalidValueError: action is '\[nan"),
+    "OutOfSpace": (SCHEDULING, 0, r"InvalidValueError: action is '\[99"),
+    "Leaves": (SCHEDULING, 0, "SystemExit: 0"),
+}
+
+
+@pytest.mark.parametrize("name, where", MISBEHAVING.items(), ids=MISBEHAVING.keys())
+def test_a_competitor_that_misbehaves_has_failed_and_the_others_play_on(tmp_path, name, where):
+    env_id, seed, reason = where
+    matrix = matrix_of(f"misbehaving:{name}", "random", env_ids=(env_id,))
+    results, said = play(matrix, tmp_path)
+    failed = results.failure((env_id, f"misbehaving:{name}"))
+    assert failed.seed == seed
+    assert re.match(reason, failed.reason), failed.reason
+    assert str(failed) in said
+    assert len(results.of((env_id, "random"), range(5))) == 5
+    assert f"{failed}." in text(standings(matrix.config(), results))
+
+
+def test_a_failed_entry_is_not_played_again_unless_asked(tmp_path, monkeypatch):
+    matrix = matrix_of("misbehaving:Raises", "random")
+    play(matrix, tmp_path)
+    before = (tmp_path / "results.jsonl").read_bytes()
+    pool = inline.InlinePool()
+    results, _ = play(matrix, tmp_path, inline.inline(pool))
+    assert (tmp_path / "results.jsonl").read_bytes() == before and pool.started == []
+    monkeypatch.setattr(misbehaving.Raises, "choose", misbehaving.Honest.choose)
+    results, _ = play(matrix, tmp_path, inline.inline(pool), retry_failed=True)
+    assert [job.seed for job in pool.started] == [2, 3, 4]
+    assert results.failure((SCHEDULING, "misbehaving:Raises")) is None
+
+
+def test_a_training_that_fails_is_the_end_of_its_entry_alone(tmp_path, monkeypatch):
+    def fail(*_):
+        raise MemoryError("too large")
+
+    monkeypatch.setattr("train.training.train", fail)
+    results, _ = play(matrix_of("random", "ppo"), tmp_path)
+    failed = results.failure((SCHEDULING, "ppo"))
+    assert failed.seed is None and failed.reason.startswith("MemoryError: too large")
+    assert len(results.of((SCHEDULING, "random"), range(5))) == 5
+
+
+def test_a_full_disk_ends_the_run_and_is_nobodys_failure(tmp_path, monkeypatch):
+    def fill(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("train.training.train", fill)
+    with pytest.raises(RunFolderError, match="No space left on device.*run the command again"):
+        play(matrix_of("random", "ppo"), tmp_path)
+    assert not (tmp_path / "results.jsonl").exists()
+
+
+class Slow(inline.InlinePool):
+    """Says that every job took 100 s."""
+
+    def collect(self, timeout_s):
+        return [dataclasses.replace(done, seconds=100.0) for done in super().collect(timeout_s)]
+
+
+def test_an_entry_has_failed_when_its_jobs_together_have_taken_too_long(tmp_path):
+    pool = Slow()
+    results, _ = play(matrix_of("random", "round-robin"), tmp_path, inline.inline(pool), entry_timeout_s=250)
+    assert [(job.entry[1], job.seed) for job in pool.started] == [
+        (name, seed) for name in ("random", "round-robin") for seed in (0, 1, 2)
+    ]
+    for name in ("random", "round-robin"):
+        failed = results.failure((SCHEDULING, name))
+        assert failed.seed == 3 and "250 s" in failed.reason
+
+
+def test_a_line_that_is_no_result_is_reported_and_only_its_episode_played_again(tmp_path):
+    matrix = matrix_of("random", "round-robin")
+    before, _ = play(matrix, tmp_path)
+    lines = (tmp_path / "results.jsonl").read_text().splitlines()
+    lines[3] = lines[3][:-10]
+    lines[5] = json.dumps({**json.loads(lines[5]), "accuracy": None})
+    (tmp_path / "results.jsonl").write_text("\n".join(lines) + "\n")
+    pool = inline.InlinePool()
+    after, said = play(matrix, tmp_path, inline.inline(pool))
+    assert [(job.entry[1], job.seed) for job in pool.started] == [("random", 3), ("round-robin", 0)]
+    assert sum("line 4 cannot be used" in line or "line 6 cannot be used" in line for line in said) == 2
+    assert without_wall_times(matrix, after) == without_wall_times(matrix, before)
+
+
+@pytest.fixture(scope="module")
+def processes():
+    """Two worker processes, which take seconds to start."""
+    with start_workers(2) as pool:
+        yield pool
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory, processes):
+    """A matrix that two processes have played, and its table."""
+    matrix = matrix_of("random", "round-robin", "everyone", "misbehaving:Raises", "ppo", steps={SCHEDULING: 64})
+    results, _ = play(matrix, tmp_path_factory.mktemp("undisturbed"), inline.inline(processes))
+    return matrix, without_wall_times(matrix, results)
+
+
+def test_the_table_is_the_same_however_many_processes_play(tmp_path, undisturbed):
+    matrix, table = undisturbed
+    alone, _ = play(matrix, tmp_path)
+    assert without_wall_times(matrix, alone) == table
+
+
+def test_ten_kills_at_random_moments_end_in_the_table_of_an_undisturbed_run(tmp_path, undisturbed):
+    matrix, table = undisturbed
+    moments = random.Random(0)
+    unfinished = 0
+    for _ in range(10):
+        child = os.fork()
+        if child == 0:
+            with contextlib.suppress(BaseException):
+                play(matrix, tmp_path)
+            os._exit(0)
+        time.sleep(moments.uniform(0.02, 0.2))
+        os.kill(child, signal.SIGKILL)
+        unfinished += os.WIFSIGNALED(os.waitpid(child, 0)[1])
+    assert unfinished > 0
+    killed, _ = play(matrix, tmp_path)
+    assert without_wall_times(matrix, killed) == table
+    rows = [json.loads(line) for line in (tmp_path / "results.jsonl").read_text().splitlines()]
+    keys = [(row["row"], row["competitor"], row["seed"]) for row in rows]
+    assert len(keys) == len(set(keys)) == 4 * 5 + 2 + 1 + 1  # a training, a failure on seed 2, and who played before it
+
+
+def a_job(name):
+    return PlayJob((SCHEDULING, name), {"scenario": "tiny", **FAST}, None, 0)
+
+
+@pytest.mark.parametrize("name, limit_s, reason", [("Hangs", 1.0, "ended after 1 s"), ("Dies", None, "exit code 7")])
+def test_a_process_that_hangs_or_dies_has_failed_and_the_next_job_runs(processes, name, limit_s, reason):
+    processes.start(a_job(f"misbehaving:{name}"), limit_s)
+    assert processes.free() == 1
+    (ended,) = wait_for(processes)
+    assert reason in ended.result.reason
+    assert processes.free() == 2
+    processes.start(a_job("random"))
+    (played,) = wait_for(processes)
+    assert played.result.competitor == "random"
+
+
+def wait_for(pool):
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        done = pool.collect(1.0)
+        if done:
+            return done
+    pytest.fail("nothing ended")

@@ -1,0 +1,144 @@
+"""Competitors from outside: objects and models that the command line names."""
+
+import json
+import re
+from pathlib import Path
+
+import inline
+import numpy as np
+import pytest
+from sb3_contrib import MaskablePPO
+from stable_baselines3 import A2C, DQN, PPO, SAC
+
+import qfl_envs
+from train import competitors, outside
+from train.cli import main
+from train.evaluation import make_env
+from train.matrix import Matrix
+from train.plans import ModelFileError
+
+SCHEDULING, DRIFT, POWER = "qfl/Scheduling-v0", "qfl/Drift-v0", "qfl/Power-v0"
+FAST = {"learning": {"model": "none"}, "max_rounds": 3}
+ENVIRONMENT = {"scenario": "tiny", **FAST}
+PAGE = Path(qfl_envs.__file__).parents[1] / "docs" / "submitting.md"
+
+
+@pytest.fixture(autouse=True)
+def _in_this_process(monkeypatch):
+    monkeypatch.setattr("train.workers.start_workers", lambda count: inline.inline())
+
+
+def compete(out, *names, env_id=SCHEDULING, words=()):
+    command = ["leaderboard", "--env", env_id, "--preset", "tiny", "--seeds", "5", "--set", json.dumps(FAST)]
+    command += ["--out", str(out), "--name", "run", *words]
+    for name in names:
+        command += ["--competitor", name]
+    return main(command)
+
+
+def rows_of(out):
+    (place,) = json.loads((out / "run" / "leaderboard.json").read_text())["environments"]
+    return {row["competitor"]: row for row in place["rows"]}
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    """An untrained model of each algorithm."""
+    folder, files = tmp_path_factory.mktemp("models"), {}
+    for algorithm, name, env_id in (
+        (PPO, "ppo", SCHEDULING),
+        (A2C, "a2c", SCHEDULING),
+        (MaskablePPO, "maskable-ppo", SCHEDULING),
+        (DQN, "dqn", DRIFT),
+        (SAC, "sac", POWER),
+    ):
+        keywords = {"buffer_size": 10} if name in ("dqn", "sac") else {}
+        model = algorithm("MultiInputPolicy", make_env(env_id, "train", ENVIRONMENT), device="cpu", seed=0, **keywords)
+        files[name] = folder / f"{name}-of-mine.zip"
+        model.save(files[name])
+    return files
+
+
+def test_an_object_competes_under_its_whole_name(tmp_path):
+    assert compete(tmp_path, "random", "misbehaving:Honest") == 0
+    assert set(rows_of(tmp_path)) == {"random", "misbehaving:Honest"}
+
+
+def test_one_that_fails_leaves_exit_code_3_and_a_table_of_the_others(tmp_path, capsys):
+    assert compete(tmp_path, "random", "misbehaving:OutOfSpace") == 3
+    shown = capsys.readouterr()
+    assert "misbehaving:OutOfSpace failed on seed 0" in shown.out
+    assert "1 of the entries failed; --retry-failed" in shown.err
+    assert set(rows_of(tmp_path)) == {"random"}
+
+
+WRONG = {
+    "misbehavin:Honest": ["No module named 'misbehavin'", "module:Name"],
+    "misbehaving:Honst": ["has no attribute 'Honst'"],
+    "misbehaving:Unmakeable": ["ValueError: no weights here"],
+    "misbehaving:WithoutCost": ["lacks cost"],
+    "misbehaving:OfAnotherKind": ["is of kind 'magic'", "classical, quantum, privileged"],
+    "nowhere/model.zip": ["nowhere/model.zip is no model of Stable-Baselines3"],
+}
+
+
+@pytest.mark.parametrize("name, said", WRONG.items(), ids=WRONG.keys())
+def test_one_that_cannot_be_had_is_one_line(tmp_path, capsys, name, said):
+    assert compete(tmp_path, name) == 2
+    shown = capsys.readouterr()
+    assert len(shown.err.strip().splitlines()) == 1
+    for part in said:
+        assert part in shown.err
+
+
+def test_the_example_of_the_page_is_ten_lines_and_competes(tmp_path, monkeypatch):
+    (example,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    assert len([line for line in example.splitlines() if line.strip()]) <= 10
+    (tmp_path / "my_pkg.py").write_text(example)
+    monkeypatch.chdir(tmp_path)
+    (name,) = re.findall(r"--competitor (my_pkg:\w+)", PAGE.read_text())
+    assert compete(tmp_path, name) == 0
+    assert rows_of(tmp_path)[name]["means"]["participants"]["value"] == 3.0
+
+
+def test_the_algorithm_of_a_model_is_found_from_its_file(models):
+    assert {name: outside._algorithm(file) for name, file in models.items()} == {name: name for name in models}
+
+
+def test_a_model_plays_its_most_likely_actions(models, tmp_path):
+    name = str(models["ppo"])
+    assert compete(tmp_path, "random", name) == 0
+    assert rows_of(tmp_path)[name]["parameters"] > 0
+    env, player = make_env(SCHEDULING, "test", ENVIRONMENT), competitors.make(name)
+    observation, _ = env.reset(seed=0)
+    player.reset(env, 0)
+    np.testing.assert_array_equal(player.act(observation), PPO.load(name).predict(observation, deterministic=True)[0])
+
+
+def test_a_model_competes_where_its_spaces_are(models):
+    names = (str(models["dqn"]), "random")
+    assert list(Matrix((DRIFT, SCHEDULING), names, "tiny", FAST, 5).entries()) == [
+        (DRIFT, names[0]),
+        (DRIFT, "random"),
+        (SCHEDULING, "random"),
+    ]
+    assert not outside.fits(str(models["ppo"]), SCHEDULING, {"scenario": "small"})
+
+
+def test_a_model_that_fits_nowhere_is_refused(models, tmp_path, capsys):
+    assert compete(tmp_path, "random", str(models["sac"])) == 2
+    assert f"one that supports {SCHEDULING}" in capsys.readouterr().err
+
+
+def test_a_model_under_the_name_of_another_algorithm_is_refused(models):
+    with pytest.raises(ModelFileError, match="is no model of 'dqn'"):
+        competitors.make(f"dqn:{models['ppo']}")
+
+
+def test_another_file_under_the_same_name_is_another_run(models, tmp_path, capsys):
+    mine = tmp_path / "mine.zip"
+    mine.write_bytes(models["ppo"].read_bytes())
+    assert compete(tmp_path, str(mine)) == 0
+    mine.write_bytes(models["a2c"].read_bytes())
+    assert compete(tmp_path, str(mine)) == 2
+    assert "other settings (outside)" in capsys.readouterr().err

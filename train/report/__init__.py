@@ -1,0 +1,1 @@
+"""The page of a competition: one file that needs nothing else."""
