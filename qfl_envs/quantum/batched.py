@@ -6,7 +6,6 @@ are differentiated again, products of matrices (:mod:`qfl_envs.quantum.matrices`
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from qfl_envs.errors import InvalidValueError
@@ -93,16 +92,6 @@ def _measure(
     loops = rotations.device.type == "cpu" and gradient == "adjoint"
     if method not in (None, *METHODS) or (method == "loops" and not loops):
         raise InvalidValueError("method", method, "'matrices', or on the processor with adjoint gradients 'loops'")
-    angles = _angles(phases, scales, inputs)
     if loops and method != "matrices":
-        return lanes.measure(circuit, rotations, angles, z_only)
-    return matrices.measure(circuit, rotations, angles, z_only, adjoint=gradient == "adjoint")
-
-
-def _angles(phases: Tensor, scales: Tensor, inputs: Tensor) -> Tensor:
-    """RZ angle of every sample, layer and qubit: (C, S, num_layers, n)."""
-    uploads, layers, samples = scales.shape[1], phases.shape[1], inputs.shape[1]
-    uploaded = torch.addcmul(phases[:, None, :uploads], scales[:, None], inputs[:, :, None])
-    if uploads == layers:
-        return uploaded
-    return torch.cat([uploaded, phases[:, None, uploads:].expand(-1, samples, -1, -1)], dim=2)
+        return lanes.measure(circuit, rotations, phases, scales, inputs, z_only)
+    return matrices.measure(circuit, rotations, phases, scales, inputs, z_only, adjoint=gradient == "adjoint")

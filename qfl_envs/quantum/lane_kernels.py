@@ -32,7 +32,8 @@ def run(
     """Measurements and final states of all samples.
 
     Args:
-        cosines: (B, num_layers + 1, n, LANES) of half of each RY angle of all samples, in B blocks.
+        cosines: (B, num_layers + 1, n, LANES) of half of each RY angle of all samples, in B blocks; or a single block,
+            which stands for all.
         sines: Likewise.
         phases: (B, num_layers, n, WIDTH) cosines and sines of the RZ angles.
         signs: (2**n,) diagonal of the CZ layer, ones where there is none.
@@ -46,7 +47,8 @@ def run(
     state = np.empty((size, WIDTH), measured.dtype)
     factor = np.empty_like(state)
     for block in range(blocks):
-        _start(cosines[block, 0], sines[block, 0], state)
+        own = min(block, len(cosines) - 1)
+        _start(cosines[own, 0], sines[own, 0], state)
         for layer in range(layers):
             _phase_factors(phases[block, layer], factor)
             for k in range(size):
@@ -57,7 +59,7 @@ def run(
                     state[k, LANES + t] = x * factor[k, LANES + t] + y * factor[k, t]
             if len(gather) > 0:
                 _permute(state, gather, factor)
-            _rotate(state, cosines[block, layer + 1], sines[block, layer + 1], 1)
+            _rotate(state, cosines[own, layer + 1], sines[own, layer + 1], 1)
         if len(final) > 0:
             final[block] = state
         for k in range(size):
@@ -104,6 +106,7 @@ def differentiate(
     state = np.empty((size, WIDTH), final.dtype)
     cotangent, factor, sums = np.empty_like(state), np.empty_like(state), np.empty((n, WIDTH), final.dtype)
     for block in range(blocks):
+        own = min(block, len(cosines) - 1)
         if z_only:
             _sums_of_signs(upstream[block], factor)
         else:
@@ -120,8 +123,8 @@ def differentiate(
                     grad_rotations[block, layer, q, t] = sums[q, t] + sums[q, LANES + t]
             if layer == 0:
                 break
-            _rotate(state, cosines[block, layer], sines[block, layer], -1)
-            _rotate(cotangent, cosines[block, layer], sines[block, layer], -1)
+            _rotate(state, cosines[own, layer], sines[own, layer], -1)
+            _rotate(cotangent, cosines[own, layer], sines[own, layer], -1)
             if len(scatter) > 0:
                 _permute(state, scatter, factor)
                 _permute(cotangent, scatter, factor)

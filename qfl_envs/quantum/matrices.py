@@ -26,24 +26,38 @@ BLOCK_AMPLITUDES = 450_000
 """Clients are run in blocks of about this many amplitudes: larger ones fall out of the processor's cache."""
 
 
-def measure(circuit: Circuit, rotations: Tensor, angles: Tensor, z_only: bool, adjoint: bool) -> Tensor:
+def measure(
+    circuit: Circuit, rotations: Tensor, phases: Tensor, scales: Tensor, inputs: Tensor, z_only: bool, adjoint: bool
+) -> Tensor:
     """As :func:`qfl_envs.quantum.lanes.measure`, on the device of the tensors; by torch's record if not by adjoints."""
-    clients, samples = angles.shape[:2]
+    clients, samples, _ = inputs.shape
     blocks = min(clients, math.ceil(clients * samples * 2**circuit.num_qubits / BLOCK_AMPLITUDES))
     if blocks > 1:
-        parts = zip(rotations.chunk(blocks), angles.chunk(blocks), strict=True)
-        return torch.cat([_measure_block(circuit, *part, z_only, adjoint) for part in parts])
-    return _measure_block(circuit, rotations, angles, z_only, adjoint)
+        tensors = (rotations.chunk(blocks), phases.chunk(blocks), scales.chunk(blocks), inputs.chunk(blocks))
+        return torch.cat([_measure_block(circuit, *part, z_only, adjoint) for part in zip(*tensors, strict=True)])
+    return _measure_block(circuit, rotations, phases, scales, inputs, z_only, adjoint)
 
 
-def _measure_block(circuit: Circuit, rotations: Tensor, angles: Tensor, z_only: bool, adjoint: bool) -> Tensor:
+def _measure_block(
+    circuit: Circuit, rotations: Tensor, phases: Tensor, scales: Tensor, inputs: Tensor, z_only: bool, adjoint: bool
+) -> Tensor:
     plan = _plan(circuit, rotations.dtype, rotations.device)
-    angles = angles.permute(2, 0, 1, 3).contiguous()
+    angles = _angles(phases, scales, inputs)
     if adjoint:
         found: Tensor = _Adjoint.apply(plan, z_only, rotations, angles)
         return found
     state = _run(plan, _layers(plan, rotations), _diagonals(plan, angles))
     return _readout(plan, z_only, state)
+
+
+def _angles(phases: Tensor, scales: Tensor, inputs: Tensor) -> Tensor:
+    """RZ angle of every layer, sample and qubit: (num_layers, C, S, n)."""
+    uploads, layers = scales.shape[1], phases.shape[1]
+    phases, scales = phases.transpose(0, 1)[:, :, None], scales.transpose(0, 1)[:, :, None]
+    uploaded = torch.addcmul(phases[:uploads], scales, inputs)
+    if uploads == layers:
+        return uploaded
+    return torch.cat([uploaded, phases[uploads:].expand(-1, -1, inputs.shape[1], -1)])
 
 
 @dataclass(frozen=True, eq=False)

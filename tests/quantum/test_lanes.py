@@ -24,8 +24,8 @@ def values_and_gradients(measure, circuit, tensors, **options):
     leaves = [tensor.clone().requires_grad_(True) for tensor in tensors]
     values = measure(circuit, *leaves, **options)
     # each sample's weights are its own, so that a part of a batch has the same
-    weights = torch.from_numpy(np.random.default_rng(0).normal(size=(CLIENTS, SAMPLES, values.shape[2]))).to(values)
-    weighted = values * weights[: values.shape[0], : values.shape[1]]
+    weights = torch.from_numpy(np.random.default_rng(0).normal(size=(CLIENTS * SAMPLES, values.shape[2]))).to(values)
+    weighted = values.flatten(0, 1) * weights[: values.shape[0] * values.shape[1]]
     return [values.detach(), *torch.autograd.grad(weighted.sum(), leaves)]
 
 
@@ -39,6 +39,16 @@ def test_values_and_gradients_are_those_of_products_of_matrices(measure, circuit
         np.testing.assert_allclose(one.double(), other, rtol=1e-5, atol=5e-5, err_msg=name)
 
 
+@pytest.mark.parametrize("entangler", ENTANGLERS)
+def test_one_client_fills_several_blocks_with_its_samples(entangler):
+    circuit = Circuit(4, 2, entangler=entangler)
+    tensors = random_tensors(circuit, 1, CLIENTS * SAMPLES)
+    found = values_and_gradients(batched.expectations, circuit, tensors)
+    expected = values_and_gradients(batched.expectations, circuit, tensors, method="matrices")
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-4)
+
+
 @pytest.mark.parametrize("measure", [batched.expectations, batched.probabilities])
 def test_a_client_alone_has_the_numbers_that_it_has_in_a_batch(measure):
     circuit = Circuit(4, 2)
@@ -49,9 +59,10 @@ def test_a_client_alone_has_the_numbers_that_it_has_in_a_batch(measure):
         np.testing.assert_allclose(one, other[:1], rtol=0, atol=2e-6)
 
 
-def test_threads_change_nothing(monkeypatch):
+@pytest.mark.parametrize(("clients", "samples"), [(CLIENTS, SAMPLES), (1, CLIENTS * SAMPLES)])
+def test_threads_change_nothing(monkeypatch, clients, samples):
     circuit = Circuit(3, 2)
-    tensors = random_tensors(circuit)
+    tensors = random_tensors(circuit, clients, samples)
     by_one = values_and_gradients(batched.expectations, circuit, tensors)
     monkeypatch.setattr(lanes, "WORTH_A_THREAD", 1)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
