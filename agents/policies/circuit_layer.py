@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from agents.parameters import refuse_other_shapes
 from agents.policies.execution import Execution
-from qfl_envs.errors import InvalidValueError
 from qfl_envs.quantum.circuits import Circuit
 
 
@@ -56,11 +56,8 @@ class CircuitLayer(nn.Module):
         Raises:
             InvalidValueError: Naming the weights, their shape and that of the circuit.
         """
-        for name, shape in self.circuit.shape().items():
-            given = state_dict.get(prefix + name)
-            if given is not None and tuple(given.shape) != shape:
-                allowed = f"{shape}, as {self.circuit.num_qubits} qubits in {self.circuit.num_layers} layers have"
-                raise InvalidValueError(f"shape of {prefix}{name}", tuple(given.shape), allowed)
+        whose = f"{self.circuit.num_qubits} qubits in {self.circuit.num_layers} layers"
+        refuse_other_shapes(state_dict, prefix, self.circuit.shape(), whose)
         super()._load_from_state_dict(state_dict, prefix, *arguments)
 
 

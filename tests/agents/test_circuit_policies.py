@@ -182,7 +182,7 @@ def test_ppo_learns_cart_pole_with_a_circuit():
 
 
 @pytest.mark.parametrize("critic", ["mlp", "circuit"])
-@pytest.mark.parametrize("network", ["circuit", "mlp"])
+@pytest.mark.parametrize("network", ["circuit", "mlp", "tensor_network"])
 def test_devices_are_treated_alike_wherever_they_stand(network, critic):
     settings = {"num_devices": 6, "network": network, "critic": critic, "num_qubits": 3, "num_layers": 2}
     policy = make(SCHEDULING, PerDeviceVQCPolicy, **settings).policy
