@@ -118,11 +118,29 @@ class Recursive(Allocator):
 
     def allocate(self, problem: AllocationProblem) -> Allocation:
         """Fix so many devices at a time that all sub-channels are taken after about as many circuits as wanted."""
-        angles = transferred("recursive", 1, problem.num_subchannels)
         chunk = -(-problem.num_cells * problem.num_subchannels // self.circuits_wanted)
-        allocation, circuits = recursive(problem, angles, self.shots, self.rng, chunk)
+        allocation, circuits = recursive(problem, self.angles(problem), self.shots, self.rng, chunk)
         self.ran(circuits, self.shots)
         return allocation
+
+    def angles(self, problem: AllocationProblem) -> Angles | None:
+        """Of the circuits."""
+        return transferred("recursive", 1, problem.num_subchannels)
+
+
+class RecursiveUniform(Recursive):
+    """Control of qaoa-recursive: as many uniform shots in place of each circuit's, and no circuit."""
+
+    name = "recursive-uniform"
+    kind = "classical"
+    num_angles = 0
+
+    def angles(self, problem: AllocationProblem) -> None:
+        """No circuit."""
+        return None
+
+    def ran(self, circuits: int, shots: int) -> None:
+        """Count no circuits."""
 
 
 class Block(Allocator):

@@ -80,7 +80,7 @@ def read_out(problem: AllocationProblem, shots: np.ndarray) -> Allocation:
 
 
 def recursive(
-    problem: AllocationProblem, angles: Angles, shots: int, rng: np.random.Generator, chunk: int
+    problem: AllocationProblem, angles: Angles | None, shots: int, rng: np.random.Generator, chunk: int
 ) -> tuple[Allocation, int]:
     """Recursive QAOA (Bravyi et al. 2020, Phys. Rev. Lett. 125, 260505): fix what is most certain, and ask again.
 
@@ -90,7 +90,7 @@ def recursive(
 
     Args:
         problem: One instance.
-        angles: One layer, tuned elsewhere.
+        angles: One layer, tuned elsewhere; None for the control, uniform shots in place of those of each circuit.
         shots: Measurements of each circuit, from which its marginals are estimated.
         rng: Of the measurements.
         chunk: Devices fixed per circuit.
@@ -113,7 +113,10 @@ def recursive(
         left = np.flatnonzero((gains > 0).any(1))
         if len(left) == 0:
             break
-        probabilities = marginals(switched_qubo(_part(problem, left), held), angles)[0]
+        if angles is None:
+            probabilities = np.full((len(left), subchannels), 1 / subchannels)
+        else:
+            probabilities = marginals(switched_qubo(_part(problem, left), held), angles)[0]
         frequency = np.stack([rng.multinomial(shots, of_device) for of_device in probabilities]) / shots
         circuits += 1
         for device, channel in _most_certain(

@@ -14,8 +14,12 @@ from baselines.allocation.problem import AllocationProblem
 from qfl_envs.errors import InvalidValueError
 
 QAOA = ("qaoa-one-shot", "qaoa-recursive", "qaoa-block", "qaoa-online")
-CONTROLS = {"qaoa-one-shot": "uniform-shots", "qaoa-block": "block-uniform"}
-ALL = (*QAOA, "uniform-shots", "block-uniform", "block-exact")
+CONTROLS = {
+    "qaoa-one-shot": "uniform-shots",
+    "qaoa-recursive": "recursive-uniform",
+    "qaoa-block": "block-uniform",
+}
+ALL = (*QAOA, *CONTROLS.values(), "block-exact")
 LONELY = {"num_devices": 1, "radio": {"num_subchannels": 1}}
 NOBODY = {"radio": {"link_drop": 1.0, "link_recover": 0.0}}
 LITERAL = {"allow_idle": False}
@@ -124,7 +128,7 @@ def test_costs_are_those_of_the_circuits_that_ran():
     assert block.shots == 64 * block.circuit_evaluations
     online = rate_and_cost("qaoa-online", env, 0)[1]
     assert block.circuit_evaluations < online.circuit_evaluations <= 13 * block.circuit_evaluations
-    for control in ("uniform-shots", "block-uniform", "block-exact"):
+    for control in (*CONTROLS.values(), "block-exact"):
         cost = rate_and_cost(control, env, 0)[1]
         assert (cost.quantum_parameters, cost.quantum_s) == (0, 0.0)
 
