@@ -43,12 +43,14 @@ class CircuitLayer(nn.Module):
         return 2**self.circuit.num_qubits if self.all_outcomes else self.circuit.num_qubits
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """(..., num_qubits) angles -> (..., width)."""
+        """(..., num_qubits) angles -> (..., width).
+
+        Simulators run on the CPU, wherever the other layers of the policy are.
+        """
         measure = self.execution.probabilities if self.all_outcomes else self.execution.expectations
         flat = inputs.reshape(-1, self.circuit.num_qubits)
-        return measure(self.circuit, self.rotations, self.phases, self.scales, flat).view(
-            *inputs.shape[:-1], self.width
-        )
+        measured = measure(self.circuit, *(tensor.cpu() for tensor in (self.rotations, self.phases, self.scales, flat)))
+        return measured.to(inputs.device).view(*inputs.shape[:-1], self.width)
 
     def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *arguments: Any) -> None:
         """Refuse weights of another circuit.
