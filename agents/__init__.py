@@ -22,6 +22,7 @@ _registry = Registry(
         "qaoa-block": "agents.qaoa.allocators:Block",
         "qaoa-online": "agents.qaoa.allocators:Online",
         "uniform-shots": "agents.qaoa.allocators:UniformShots",
+        "recursive-uniform": "agents.qaoa.allocators:RecursiveUniform",
         "block-uniform": "agents.qaoa.allocators:BlockUniform",
         "block-exact": "agents.qaoa.allocators:BlockExact",
         "sqa": "agents.annealing.allocators:QuantumAnnealing",

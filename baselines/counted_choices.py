@@ -45,6 +45,7 @@ class CountedChoices(MaskableDistribution):
 
     def proba_distribution(self, action_logits: Tensor) -> Self:
         """Take logits (batch, sum(nvec) + M), those of the counts last."""
+        self.counts = self.counts.to(action_logits.device)
         *choices, self._count_logits = action_logits.split(
             [*(self.num_devices * size for size in self.sizes), len(self.counts)], dim=1
         )
@@ -55,9 +56,9 @@ class CountedChoices(MaskableDistribution):
     def apply_masking(self, masks: MaybeMasks) -> None:
         """Close choices: masks (batch, sum(nvec)) bool, None for none closed."""
         self._logits = self._original
-        able = torch.full((len(self._count_logits),), self.num_devices)
+        able = self.counts.new_full((len(self._count_logits),), self.num_devices)
         if masks is not None:
-            flat = torch.as_tensor(masks, dtype=torch.bool).reshape(len(self._count_logits), -1)
+            flat = torch.as_tensor(masks, dtype=torch.bool, device=able.device).reshape(len(self._count_logits), -1)
             parts = flat.split([self.num_devices * size for size in self.sizes], dim=1)
             opened = [part.unflatten(1, (self.num_devices, -1)) for part in parts]
             self._logits = [logits.masked_fill(~one, NEVER) for logits, one in zip(self._original, opened, strict=True)]
@@ -115,7 +116,7 @@ class CountedChoices(MaskableDistribution):
     def _log_polynomials(self) -> list[Tensor]:
         """Logarithms of e_0 ... e_max (batch, max + 1) of the odds of the first 0, 1, ..., N devices."""
         if not self._polynomials:
-            start = torch.full((len(self._log_odds), int(self.counts.max()) + 1), 10 * NEVER)
+            start = self._log_odds.new_full((len(self._log_odds), int(self.counts.max()) + 1), 10 * NEVER)
             start[:, 0] = 0.0
             self._polynomials = [start]
             for log_odds in self._log_odds.unbind(1):
@@ -127,8 +128,8 @@ class CountedChoices(MaskableDistribution):
     def _draw(self, count: Tensor) -> Tensor:
         """Sets of ``count`` (batch) devices: (batch, N) bool, decided from the last device to the first."""
         polynomials = self._log_polynomials()
-        uniform = torch.rand(self._log_odds.shape)
-        takes_part = torch.zeros(self._log_odds.shape, dtype=torch.bool)
+        uniform = torch.rand_like(self._log_odds)
+        takes_part = torch.zeros_like(self._log_odds, dtype=torch.bool)
         left = count[:, None]
         for device in reversed(range(self.num_devices)):
             with_it = polynomials[device].gather(1, (left - 1).clamp(min=0)) + self._log_odds[:, device : device + 1]

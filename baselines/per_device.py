@@ -62,7 +62,7 @@ class DeviceFeatures(BaseFeaturesExtractor):
         own = by_device(observations, self.device_names, self.num_devices)
         # where numbers are equal, the first device has the lower rank: no two devices are the same
         columns = own.transpose(1, 2).contiguous()
-        places = torch.linspace(-1, 1, self.num_devices).expand_as(columns)
+        places = torch.linspace(-1, 1, self.num_devices, device=columns.device).expand_as(columns)
         rank = torch.empty_like(columns).scatter_(2, columns.argsort(dim=2, stable=True), places).transpose(1, 2)
         context = [observations[name][:, None].expand(-1, self.num_devices, -1) for name in self.context_names]
         names = self.get_buffer("names").expand(len(own), -1, -1)

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from agents.multi_agent.shared_states import SharedState
 from qfl_envs.quantum.circuits import Circuit
-from qfl_envs.quantum.pennylane import apply
+from qfl_envs.quantum.pennylane import apply, open_device
 
 
 def outcome_probabilities(
@@ -83,7 +83,7 @@ def _measured(
             apply(circuit, rotations[n], phases[n], scales[n], inputs[n], first_wire=n * qubits)
         return measure()
 
-    return qml.QNode(run, qml.device(device, wires=shared.num_devices * qubits), interface="torch")()
+    return qml.QNode(run, open_device(device, shared.num_devices * qubits), interface="torch")()
 
 
 def _entangle(wires: list[int], chain: str) -> None:

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from agents.parameters import refuse_other_shapes
 from agents.policies.execution import Execution
-from qfl_envs.errors import InvalidValueError
 from qfl_envs.quantum.circuits import Circuit
 
 
@@ -43,12 +43,14 @@ class CircuitLayer(nn.Module):
         return 2**self.circuit.num_qubits if self.all_outcomes else self.circuit.num_qubits
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """(..., num_qubits) angles -> (..., width)."""
+        """(..., num_qubits) angles -> (..., width).
+
+        Simulators run on the CPU, wherever the other layers of the policy are.
+        """
         measure = self.execution.probabilities if self.all_outcomes else self.execution.expectations
         flat = inputs.reshape(-1, self.circuit.num_qubits)
-        return measure(self.circuit, self.rotations, self.phases, self.scales, flat).view(
-            *inputs.shape[:-1], self.width
-        )
+        measured = measure(self.circuit, *(tensor.cpu() for tensor in (self.rotations, self.phases, self.scales, flat)))
+        return measured.to(inputs.device).view(*inputs.shape[:-1], self.width)
 
     def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *arguments: Any) -> None:
         """Refuse weights of another circuit.
@@ -56,11 +58,8 @@ class CircuitLayer(nn.Module):
         Raises:
             InvalidValueError: Naming the weights, their shape and that of the circuit.
         """
-        for name, shape in self.circuit.shape().items():
-            given = state_dict.get(prefix + name)
-            if given is not None and tuple(given.shape) != shape:
-                allowed = f"{shape}, as {self.circuit.num_qubits} qubits in {self.circuit.num_layers} layers have"
-                raise InvalidValueError(f"shape of {prefix}{name}", tuple(given.shape), allowed)
+        whose = f"{self.circuit.num_qubits} qubits in {self.circuit.num_layers} layers"
+        refuse_other_shapes(state_dict, prefix, self.circuit.shape(), whose)
         super()._load_from_state_dict(state_dict, prefix, *arguments)
 
 

@@ -1,4 +1,4 @@
-"""What stands in a policy where others have hidden layers: a circuit between two thin classical layers, or its control.
+"""What stands in a policy where others have hidden layers: a circuit between thin classical layers, or its controls.
 
 Features go through a linear layer, unless there are as many as qubits, and are squashed by the arctangent, so that
 observations of -1 ... 1 become angles of up to pi/4 and nothing more than pi/2. The circuit uploads them again and
@@ -18,14 +18,18 @@ from torch import Tensor, nn
 
 from agents.parameters import matching_width
 from agents.policies.circuit_layer import CircuitLayer
+from agents.policies.network import Network
+from agents.policies.tensor_network import TensorNetwork, matched_chain
 from qfl_envs.errors import InvalidValueError
 from qfl_envs.fields import reject_unknown
 from qfl_envs.quantum.circuits import Circuit
+from qfl_envs.quantum.tensor_network import MatrixProductState
 
 MAX_OUTPUT_SCALE = 10.0
 LEAST_PROBABILITY = 1e-4
 """Of an action, in its logarithm: below it, finite shots see nothing."""
-NETWORKS = ("circuit", "mlp")
+NETWORKS = ("circuit", "mlp", "tensor_network")
+CRITICS = ("circuit", "mlp")
 READOUTS = ("local", "partition")
 RATES = ("angles", "output")
 
@@ -42,9 +46,12 @@ class CircuitSettings:
         readout: ``"local"``, each qubit's Pauli-Z and a linear layer; ``"partition"``, where the action is one choice:
             the basis states are dealt to the actions in turn, and an action's logit is the logarithm of the
             probability of its states. None takes the second where there are more actions than qubits.
-        network: ``"circuit"``, or ``"mlp"``, the control: a hidden tanh layer in place of the circuit, as wide as makes
-            the number of parameters equal.
-        critic: ``"mlp"`` for a classical critic, ``"circuit"`` for one with a circuit of its own, or its control.
+        network: ``"circuit"``; ``"mlp"``, the control: a hidden tanh layer in place of the circuit, as wide as makes
+            the number of parameters equal; or ``"tensor_network"``: a matrix product state of as many features as
+            qubits.
+        bond_dimension: Of the tensor network; None for bonds that bring the number of parameters closest to that of
+            the circuit.
+        critic: ``"mlp"`` for a classical critic, ``"circuit"`` for one with a network of its own like the actor's.
         rates: Learning rates ``"angles"`` (of angles and input scales) and ``"output"`` (of the output scale and the
             last layer). Everything else learns at SB3's ``learning_rate``. They fall as that one does.
     """
@@ -55,6 +62,7 @@ class CircuitSettings:
     entangler: Any = "cz_ring"
     readout: str | None = None
     network: str = "circuit"
+    bond_dimension: int | None = None
     critic: str = "mlp"
     rates: dict[str, float] = field(default_factory=dict)
 
@@ -67,7 +75,7 @@ class CircuitSettings:
         """
         for name, value, allowed in (
             ("network", self.network, NETWORKS),
-            ("critic", self.critic, NETWORKS),
+            ("critic", self.critic, CRITICS),
             ("readout", self.readout, (*READOUTS, None)),
         ):
             if value not in allowed:
@@ -78,6 +86,10 @@ class CircuitSettings:
             if not rate > 0:
                 raise InvalidValueError(f"rates.{name}", rate, "above 0")
         assert self.circuit is not None  # the description refuses what no executor can run
+        if self.bond_dimension is not None:
+            if self.network != "tensor_network":
+                raise InvalidValueError("bond_dimension", self.bond_dimension, f"none for the network {self.network!r}")
+            MatrixProductState(self.num_qubits, self.bond_dimension)
 
     @classmethod
     def taken_from(cls, keywords: dict[str, Any]) -> Self:
@@ -99,6 +111,8 @@ class CircuitSettings:
         if self.network == "circuit":
             return CircuitNetwork(features, self.circuit)
         with_layer = self.circuit.num_parameters + 1 + (self.num_qubits + 1) * outputs
+        if self.network == "tensor_network":
+            return TensorNetwork(features, self._chain(with_layer, outputs))
         return MatchedNetwork(features, self.num_qubits, with_layer, outputs, ends=False)
 
     def deciding_network(self, features: int, actions: int) -> Network:
@@ -113,42 +127,15 @@ class CircuitSettings:
             raise InvalidValueError("number of actions", actions, allowed)
         if self.network == "circuit":
             return CircuitNetwork(features, self.circuit, actions)
-        return MatchedNetwork(features, self.num_qubits, self.circuit.num_parameters + 1, actions, ends=True)
+        parameters = self.circuit.num_parameters + 1
+        if self.network == "tensor_network":
+            return TensorNetwork(features, self._chain(parameters, actions), actions)
+        return MatchedNetwork(features, self.num_qubits, parameters, actions, ends=True)
 
-
-class Network(nn.Module):
-    """What both have: a first layer, unless there are as many features as qubits.
-
-    Attributes:
-        width: Numbers that come out.
-    """
-
-    width: int
-
-    def __init__(self, features: int, num_qubits: int) -> None:
-        """Make the first layer."""
-        super().__init__()
-        self.pre = nn.Identity() if features == num_qubits else nn.Linear(features, num_qubits)
-
-    def forward(self, features: Tensor) -> Tensor:
-        """(..., features) -> (..., width)."""
-        return self.behind(self.pre(features))
-
-    def of_each(self, own: Tensor) -> Tensor:
-        """The network on each of many beside the mean of all, (..., N, F) -> (..., N, width).
-
-        It is what :meth:`forward` makes of both side by side, 2 F features, but the mean is multiplied once.
-        """
-        mean = own.mean(-2, keepdim=True)
-        if isinstance(self.pre, nn.Identity):
-            return self.behind(torch.cat([own, mean.expand_as(own)], dim=-1))
-        of_own, of_mean = self.pre.weight.chunk(2, dim=1)
-        linear = nn.functional.linear
-        return self.behind(linear(own, of_own) + linear(mean, of_mean, self.pre.bias))
-
-    def behind(self, first: Tensor) -> Tensor:
-        """What follows the first layer: (..., num_qubits) -> (..., width)."""
-        raise NotImplementedError
+    def _chain(self, parameters: int, outputs: int) -> MatrixProductState:
+        if self.bond_dimension is None:
+            return matched_chain(self.num_qubits, parameters, outputs)
+        return MatrixProductState(self.num_qubits, self.bond_dimension)
 
 
 class CircuitNetwork(Network):

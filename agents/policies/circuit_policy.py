@@ -123,7 +123,7 @@ class ActorCriticCircuits(CircuitPolicy):
 
     def last_layers(self) -> list[nn.Module]:
         """The heads behind circuits."""
-        if self.settings.network == "mlp":
+        if self.settings.network != "circuit":
             return []
         return [self.action_net, *([self.value_net] if self.settings.critic == "circuit" else [])]
 

@@ -101,13 +101,12 @@ class Execution:
 
 def _check_device(backend: str) -> None:
     """Refuse a backend that cannot be had."""
-    import pennylane as qml
+    from qfl_envs.quantum.pennylane import installed_devices, open_device
 
-    installed = f"'{BATCHED}', or '{PENNYLANE}' and an installed device: {', '.join(sorted(qml.plugin_devices))}"
+    allowed = f"'{BATCHED}', or '{PENNYLANE}' and an installed device: {', '.join(installed_devices())}"
     if not backend.startswith(PENNYLANE) or backend == PENNYLANE:
-        raise InvalidValueError("backend", backend, installed)
+        raise InvalidValueError("backend", backend, allowed)
     try:
-        qml.device(backend.removeprefix(PENNYLANE), wires=1)
-    except Exception as error:
-        # plug-ins raise what they like where the libraries or the account that they need are missing
-        raise InvalidValueError("backend", backend, installed) from error
+        open_device(backend.removeprefix(PENNYLANE), wires=1)
+    except InvalidValueError as error:
+        raise InvalidValueError("backend", backend, allowed) from error

@@ -11,8 +11,8 @@ from stable_baselines3.common.torch_layers import create_mlp
 from stable_baselines3.common.type_aliases import Schedule
 from torch import Tensor, nn
 
-from agents.policies.circuit_network import Network
 from agents.policies.circuit_policy import ActorCriticCircuits
+from agents.policies.network import Network
 from qfl_envs.errors import InvalidValueError
 
 

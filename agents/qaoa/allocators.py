@@ -74,27 +74,37 @@ class Allocator(Rule):
 
 
 class OneShot(Allocator):
-    """QAOA in one shot: one circuit of depth one on all devices, with transferred angles; best of shots. Simulated."""
+    """QAOA in one shot: one circuit of depth one on all devices, with transferred angles, read out once. Simulated.
+
+    On every sub-channel the device is fixed that its shots show there most often; with the others as some shot has
+    them, or all as one shot has them, whatever is best after power control.
+    """
 
     name = "qaoa-one-shot"
     num_angles = 2
-    shots = 200
+    shots_per_device: ClassVar[int] = 25
+
+    @classmethod
+    def budget(cls, problem: AllocationProblem) -> int:
+        """Shots: the more devices, the less the cost, whose deviation they all add to, says about one of them."""
+        return cls.shots_per_device * problem.num_devices
 
     def allocate(self, problem: AllocationProblem) -> Allocation:
         """One circuit."""
-        self.ran(1, self.shots)
-        return one_shot(problem, transferred("one-shot", 1, problem.num_subchannels), self.shots, self.rng)
+        shots = self.budget(problem)
+        self.ran(1, shots)
+        return one_shot(problem, transferred("one-shot", 1, problem.num_subchannels), shots, self.rng)
 
 
 class UniformShots(Allocator):
-    """Control of qaoa-one-shot: as many uniform shots with the same power control, and no circuit; the best counts."""
+    """Control of qaoa-one-shot: as many uniform shots, read out in the same way, and no circuit."""
 
     name = "uniform-shots"
     kind = "classical"
 
     def allocate(self, problem: AllocationProblem) -> Allocation:
         """No circuit."""
-        return uniform_shots(problem, OneShot.shots, self.rng)
+        return uniform_shots(problem, OneShot.budget(problem), self.rng)
 
 
 class Recursive(Allocator):
@@ -108,11 +118,29 @@ class Recursive(Allocator):
 
     def allocate(self, problem: AllocationProblem) -> Allocation:
         """Fix so many devices at a time that all sub-channels are taken after about as many circuits as wanted."""
-        angles = transferred("recursive", 1, problem.num_subchannels)
         chunk = -(-problem.num_cells * problem.num_subchannels // self.circuits_wanted)
-        allocation, circuits = recursive(problem, angles, self.shots, self.rng, chunk)
+        allocation, circuits = recursive(problem, self.angles(problem), self.shots, self.rng, chunk)
         self.ran(circuits, self.shots)
         return allocation
+
+    def angles(self, problem: AllocationProblem) -> Angles | None:
+        """Of the circuits."""
+        return transferred("recursive", 1, problem.num_subchannels)
+
+
+class RecursiveUniform(Recursive):
+    """Control of qaoa-recursive: as many uniform shots in place of each circuit's, and no circuit."""
+
+    name = "recursive-uniform"
+    kind = "classical"
+    num_angles = 0
+
+    def angles(self, problem: AllocationProblem) -> None:
+        """No circuit."""
+        return None
+
+    def ran(self, circuits: int, shots: int) -> None:
+        """Count no circuits."""
 
 
 class Block(Allocator):

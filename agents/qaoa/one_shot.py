@@ -10,10 +10,13 @@ import numpy as np
 
 from agents.qaoa.angles import Angles
 from agents.qaoa.marginals import marginals
-from agents.qaoa.power import best_switched
+from agents.qaoa.power import best_switched, one_each_bps
 from agents.qaoa.projection import switched_qubo
 from baselines.allocation.problem import Allocation, AllocationProblem
 from qfl_envs.errors import InvalidValueError
+
+CONTROLLED = 20
+"""Choices whose power is controlled exactly, those that are best with one device of each sub-channel at full power."""
 
 
 def draw(probabilities: np.ndarray, shots: int, rng: np.random.Generator) -> np.ndarray:
@@ -30,7 +33,7 @@ def draw(probabilities: np.ndarray, shots: int, rng: np.random.Generator) -> np.
 
 
 def one_shot(problem: AllocationProblem, angles: Angles, shots: int, rng: np.random.Generator) -> Allocation:
-    """Run one circuit on all devices, control the power of what each shot says, and keep the best.
+    """Run one circuit on all devices, and decide by all of its shots, see :func:`read_out`.
 
     Args:
         problem: One instance.
@@ -38,17 +41,46 @@ def one_shot(problem: AllocationProblem, angles: Angles, shots: int, rng: np.ran
         shots: Measurements.
         rng: Of the measurements.
     """
-    return best_switched(problem, draw(marginals(switched_qubo(problem), angles)[0], shots, rng))
+    return read_out(problem, draw(marginals(switched_qubo(problem), angles)[0], shots, rng))
 
 
 def uniform_shots(problem: AllocationProblem, shots: int, rng: np.random.Generator) -> Allocation:
     """The control: what :func:`one_shot` makes of the uniform start, without a circuit."""
     drawn = rng.integers(problem.num_subchannels, size=(shots, problem.num_devices))
-    return best_switched(problem, drawn)
+    return read_out(problem, drawn)
+
+
+def read_out(problem: AllocationProblem, shots: np.ndarray) -> Allocation:
+    """One allocation from all shots of one circuit.
+
+    A circuit of depth one moves the frequencies of no device far from the uniform ones, so that even the best of many
+    shots is left to chance in most places. All shots together say more: on every sub-channel the device is fixed that
+    was measured there most often, the most certain first and none twice, as :func:`recursive` fixes them. Every shot
+    competes as it was measured, and with these devices moved to where they were fixed.
+
+    Args:
+        problem: One instance.
+        shots: (S, N) a sub-channel for every device.
+
+    Returns:
+        The best after power control.
+    """
+    subchannels, serving = problem.num_subchannels, problem.serving[0]
+    frequency = np.stack([np.bincount(of_device, minlength=subchannels) for of_device in shots.T]) / len(shots)
+    heard = np.where(problem.alone_rate_bps()[0] > 0, frequency, -1.0)
+    certain = _most_certain(heard, serving, problem.num_cells * subchannels)
+    devices, channels = np.array(certain, dtype=int).reshape(-1, 2).T
+    moved = shots.copy()
+    moved[:, devices] = channels
+    fixed = np.full(problem.num_devices, subchannels)
+    fixed[devices] = channels
+    candidates = np.concatenate([shots, moved, _with_the_rest(problem, fixed)])
+    promising = np.argsort(-one_each_bps(problem, candidates), kind="stable")[:CONTROLLED]
+    return best_switched(problem, candidates[promising])
 
 
 def recursive(
-    problem: AllocationProblem, angles: Angles, shots: int, rng: np.random.Generator, chunk: int
+    problem: AllocationProblem, angles: Angles | None, shots: int, rng: np.random.Generator, chunk: int
 ) -> tuple[Allocation, int]:
     """Recursive QAOA (Bravyi et al. 2020, Phys. Rev. Lett. 125, 260505): fix what is most certain, and ask again.
 
@@ -58,7 +90,7 @@ def recursive(
 
     Args:
         problem: One instance.
-        angles: One layer, tuned elsewhere.
+        angles: One layer, tuned elsewhere; None for the control, uniform shots in place of those of each circuit.
         shots: Measurements of each circuit, from which its marginals are estimated.
         rng: Of the measurements.
         chunk: Devices fixed per circuit.
@@ -81,7 +113,10 @@ def recursive(
         left = np.flatnonzero((gains > 0).any(1))
         if len(left) == 0:
             break
-        probabilities = marginals(switched_qubo(_part(problem, left), held), angles)[0]
+        if angles is None:
+            probabilities = np.full((len(left), subchannels), 1 / subchannels)
+        else:
+            probabilities = marginals(switched_qubo(_part(problem, left), held), angles)[0]
         frequency = np.stack([rng.multinomial(shots, of_device) for of_device in probabilities]) / shots
         circuits += 1
         for device, channel in _most_certain(

@@ -20,6 +20,7 @@ import pennylane as qml
 from agents.qaoa.angles import Angles
 from baselines.allocation.one_hot import OneHotQuadratic
 from qfl_envs.errors import InvalidValueError
+from qfl_envs.quantum.pennylane import open_device
 
 Mixer = Literal["xy", "xy_trotter", "x"]
 MIXERS: tuple[str, ...] = get_args(Mixer)
@@ -60,8 +61,8 @@ class QubitQAOA:
             device_arguments: For the device, e.g. a seed.
 
         Raises:
-            InvalidValueError: For more than one instance, too many qubits, an unknown mixer, a scale not above 0 or a
-                penalty where there is none.
+            InvalidValueError: For more than one instance, too many qubits, an unknown mixer, a scale not above 0, a
+                penalty where there is none, or a device that is not installed.
         """
         if len(problem.linear) != 1:
             raise InvalidValueError("number of instances", len(problem.linear), "1")
@@ -79,7 +80,7 @@ class QubitQAOA:
         self._linear, self._pairs = _number_operators(problem)
         if mixer == "x":
             self._penalise(2 * _largest_change(problem) if penalty is None else penalty)
-        self._device = qml.device(device, wires=self.num_qubits, **device_arguments)
+        self._device = open_device(device, self.num_qubits, **device_arguments)
 
     def probabilities(self, angles: Angles) -> np.ndarray:
         """(2,) * M A probability of every bit string, by exact simulation."""

@@ -188,8 +188,33 @@ def apply(
                 qml.DepolarizingChannel(noise, wires=wire)
 
 
+def open_device(name: str, wires: int, **arguments: Any) -> Any:
+    """A device of PennyLane.
+
+    Args:
+        name: Of the device.
+        wires: How many.
+        arguments: What else it takes, e.g. a seed.
+
+    Raises:
+        InvalidValueError: For a device that is not installed, or whose libraries or account are missing.
+    """
+    try:
+        return qml.device(name, wires=wires, **arguments)
+    except TypeError:
+        raise  # an argument that it does not take
+    except Exception as error:
+        # plug-ins raise what they like where something that they need is missing
+        raise InvalidValueError("device", name, f"an installed one: {', '.join(installed_devices())}") from error
+
+
+def installed_devices() -> list[str]:
+    """Names of all devices whose plug-in is installed."""
+    return sorted(qml.plugin_devices)
+
+
 def _device(name: str, wires: int, seed: int | None) -> Any:
-    device = qml.device(name, wires=wires)
+    device = open_device(name, wires)
     if seed is None or "seed" not in inspect.signature(type(device)).parameters:
         return device
-    return qml.device(name, wires=wires, seed=seed)
+    return open_device(name, wires, seed=seed)

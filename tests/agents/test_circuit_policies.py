@@ -108,6 +108,21 @@ def test_shipped_circuits_begin_neither_barren_nor_saturated(agent, env_id):
     assert torch.stack(values).abs().mean() < 0.7
 
 
+@pytest.mark.parametrize("agent", ["vqc-ppo", "vqc-ppo-unentangled", "mps-ppo"])
+def test_shipped_policies_that_decide_begin_undecided_and_with_gradients(agent):
+    shown = {"num_devices": 6, **configuration(agent, "qfl/Drift-v0", "small")["policy_kwargs"]}
+    observation, gradients, entropies = observed(DRIFT, 16), [], []
+    for seed in range(8):
+        policy = PPO(VQCPolicy, DRIFT, policy_kwargs=shown, seed=seed, device="cpu", n_steps=8, batch_size=8).policy
+        logarithms = logits(policy, observation).log_softmax(-1)
+        entropies.append(-(logarithms.exp() * logarithms).sum(-1).mean().item() / np.log(9))
+        network = policy.mlp_extractor.actor
+        inner = [parameter for name, parameter in network.named_parameters() if name[:3] not in ("pre", "raw")]
+        gradients.append(torch.cat([g.flatten() for g in torch.autograd.grad(logarithms[:, 0].mean(), inner)]))
+    assert np.mean(entropies) > 0.7
+    assert torch.stack(gradients).square().mean() > 1e-2
+
+
 def test_a_circuit_too_wide_and_deep_would_be_called_barren():
     torch.manual_seed(0)
     gradients = []
@@ -172,6 +187,32 @@ np.save({str(tmp_path / "logits.npy")!r}, policy.action_net(policy.mlp_extractor
     np.testing.assert_allclose(np.load(tmp_path / "logits.npy"), expected.detach(), atol=1e-6)
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no other device")
+@pytest.mark.parametrize("network", ["circuit", "mlp", "tensor_network"])
+@pytest.mark.parametrize(
+    "env, policy, settings",
+    [
+        (DRIFT, VQCPolicy, {"num_devices": 6, "num_qubits": 4}),
+        (SCHEDULING, PerDeviceVQCPolicy, {"num_devices": 6, "participants": [1, 2, 3]}),
+    ],
+)
+def test_a_saved_policy_acts_the_same_and_learns_on_another_device(tmp_path, env, policy, settings, network):
+    model = make(env, policy, network=network, **settings)
+    model.save(tmp_path / "model")
+    loaded = PPO.load(tmp_path / "model", env=env, device="cuda")
+    assert {parameter.device.type for parameter in loaded.policy.parameters()} == {"cuda"}
+    env.observation_space.seed(0)
+    for _ in range(5):
+        observation = env.observation_space.sample()
+        expected, _ = model.predict(observation, deterministic=True)
+        found, _ = loaded.predict(observation, deterministic=True)
+        assert np.array_equal(found, expected)
+    before = [parameter.detach().clone() for parameter in loaded.policy.mlp_extractor.parameters()]
+    loaded.learn(64)
+    after = list(loaded.policy.mlp_extractor.parameters())
+    assert all(not torch.equal(one, other) for one, other in zip(before, after, strict=True))
+
+
 def test_ppo_learns_cart_pole_with_a_circuit():
     model = PPO(VQCPolicy, "CartPole-v1", n_steps=128, n_epochs=4, learning_rate=3e-3, seed=0)
     before = [parameter.detach().clone() for parameter in circuit_layers(model.policy)[0].parameters()]
@@ -182,7 +223,7 @@ def test_ppo_learns_cart_pole_with_a_circuit():
 
 
 @pytest.mark.parametrize("critic", ["mlp", "circuit"])
-@pytest.mark.parametrize("network", ["circuit", "mlp"])
+@pytest.mark.parametrize("network", ["circuit", "mlp", "tensor_network"])
 def test_devices_are_treated_alike_wherever_they_stand(network, critic):
     settings = {"num_devices": 6, "network": network, "critic": critic, "num_qubits": 3, "num_layers": 2}
     policy = make(SCHEDULING, PerDeviceVQCPolicy, **settings).policy

@@ -76,3 +76,5 @@ def test_what_cannot_be_run_is_refused():
         QubitQAOA(random_quadratic(1, 2, 2), penalty=1.0)
     with pytest.raises(InvalidValueError, match="above 0"):
         QubitQAOA(random_quadratic(1, 2, 2), scale=0.0)
+    with pytest.raises(InvalidValueError, match="device is 'no.such'; allowed: an installed one: .*lightning.qubit"):
+        QubitQAOA(random_quadratic(1, 2, 2), device="no.such")

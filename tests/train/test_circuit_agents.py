@@ -24,14 +24,20 @@ from train.training import train
 ARGUMENTS = {"learning": {"model": "none"}, "max_rounds": 3}
 DRIFT, SCHEDULING = "qfl/Drift-v0", "qfl/Scheduling-v0"
 CIRCUITS = [name for name in settings.names() if "vqc" in name]
-CONTROL = "mlp-ppo-matched"
+CONTROL, CHAIN = "mlp-ppo-matched", "mps-ppo"
 
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
     """Folders of short trainings, by agent and environment."""
     folders = {}
-    for agent, env_id in (("vqc-ppo", DRIFT), ("vqc-ppo", SCHEDULING), ("vqc-dqn", DRIFT), (CONTROL, DRIFT)):
+    for agent, env_id in (
+        ("vqc-ppo", DRIFT),
+        ("vqc-ppo", SCHEDULING),
+        ("vqc-dqn", DRIFT),
+        (CONTROL, DRIFT),
+        (CHAIN, SCHEDULING),
+    ):
         folders[agent, env_id] = tmp_path_factory.mktemp(agent)
         train(plan_training(agent, env_id, "tiny", ARGUMENTS, steps=64), folders[agent, env_id])
     return folders
@@ -72,12 +78,15 @@ def test_target_networks_do_not_count(runs):
     assert beside == cost.parameters
 
 
-def test_a_control_costs_no_circuits(runs):
-    model = TrainedModel(runs[CONTROL, DRIFT])
-    assert episode(model, DRIFT).kind == "classical"
-    assert (model.cost().circuit_evaluations, model.cost().quantum_parameters, model.cost().quantum_s) == (0, 0, 0.0)
-    circuit, control = (TrainedModel(runs[agent, DRIFT]).cost().parameters for agent in ("vqc-ppo", CONTROL))
-    assert control == pytest.approx(circuit, rel=0.01)
+@pytest.mark.parametrize("agent, env_id", [(CONTROL, DRIFT), (CHAIN, SCHEDULING)])
+def test_what_stands_for_a_circuit_is_as_large_and_costs_no_circuits(runs, agent, env_id):
+    model = TrainedModel(runs[agent, env_id])
+    assert episode(model, env_id).kind == "classical"
+    cost = model.cost()
+    assert (cost.circuit_evaluations, cost.quantum_parameters, cost.quantum_s) == (0, 0, 0.0)
+    assert 0 < cost.decision_s
+    circuit = TrainedModel(runs["vqc-ppo", env_id]).cost().parameters
+    assert cost.parameters == pytest.approx(circuit, rel=0.02)
 
 
 def test_the_same_weights_run_on_pennylane_with_shots_and_noise(runs, capsys):
@@ -122,7 +131,7 @@ def test_a_model_with_weights_of_another_circuit_is_refused_in_a_sentence(runs, 
         TrainedModel(tmp_path / "run")
 
 
-@pytest.mark.parametrize("agent", [*CIRCUITS, CONTROL])
+@pytest.mark.parametrize("agent", [*CIRCUITS, CONTROL, CHAIN])
 def test_every_agent_has_a_space_of_settings_that_holds_the_shipped_ones(agent):
     for env_id in filter(lambda env_id: supports(agent, env_id), ENVIRONMENTS):
         shipped = settings.configuration(agent, env_id, "small")
@@ -133,9 +142,14 @@ def test_every_agent_has_a_space_of_settings_that_holds_the_shipped_ones(agent):
 
 
 def test_controls_differ_from_their_agents_in_one_setting():
+    changes = {
+        "vqc-ppo-unentangled": {"entangler": "none"},
+        CONTROL: {"network": "mlp"},
+        CHAIN: {"network": "tensor_network"},
+    }
     for env_id in (DRIFT, SCHEDULING):
         shipped = settings.configuration("vqc-ppo", env_id, "small")
-        for agent, change in {"vqc-ppo-unentangled": {"entangler": "none"}, CONTROL: {"network": "mlp"}}.items():
+        for agent, change in changes.items():
             control = settings.configuration(agent, env_id, "small")
             assert control["policy_kwargs"] == {**shipped["policy_kwargs"], **change}
 

@@ -43,7 +43,7 @@ def test_allocators_are_compared_on_the_same_instances():
     by_name = {row["allocator"]: row for row in rows}
     reference = by_name["hungarian"]
     assert (reference["of_hungarian"], reference["worst"], reference["shots"]) == (1.0, 1.0, 0.0)
-    assert by_name["qaoa-one-shot"]["shots"] == 200
+    assert by_name["qaoa-one-shot"]["shots"] == 150
     difference = by_name["qaoa-one-shot"]["of_hungarian"] - by_name["uniform-shots"]["of_hungarian"]
     assert float(by_name["qaoa-one-shot"]["over_control"].split()[0]) == pytest.approx(difference, abs=1e-4)
     assert reference["over_control"] is None

@@ -14,7 +14,7 @@ from train import competitors
 from train.cli import main
 from train.evaluation import make_env, play
 from train.multi_agent import CHECKPOINT_FILE, clipped_loss
-from train.plans import ModelFileError, plan_training
+from train.plans import MODE_FILE, MODEL_FILE, PLAN_FILE, ModelFileError, plan_training
 from train.returns import RunningScale, advantages_of
 from train.teams import make_teams
 from train.training import train
@@ -98,6 +98,18 @@ def test_a_team_does_not_play_with_more_devices_than_it_was_trained_with(finishe
     env.reset(seed=0)
     with pytest.raises(InvalidValueError, match="with which the team was trained"):
         competitors.make("qmarl", finished).reset(env, 0)
+
+
+def test_weights_of_another_team_are_refused_in_a_sentence(finished, tmp_path):
+    saved = torch.load(finished / MODEL_FILE, weights_only=True)
+    for file in (PLAN_FILE, MODE_FILE):
+        (tmp_path / file).write_text((finished / file).read_text())
+    name, weights = next((name, one) for name, one in saved["actor"].items() if one.ndim == 2)
+    saved["actor"][name] = weights[:-1]
+    torch.save(saved, tmp_path / MODEL_FILE)
+    sizes = rf"{weights.shape[0] - 1}, .*{weights.shape[0]}, "
+    with pytest.raises(ModelFileError, match=rf"(?s)is no model of 'qmarl' \(.*{name}.*{sizes}"):
+        competitors.make("qmarl", tmp_path)
 
 
 @pytest.mark.parametrize("name", teams.names())

@@ -21,7 +21,11 @@ from train.statistics import estimate
 
 ENV_ID = "qfl/Allocation-v0"
 REFERENCE = "hungarian"
-CONTROLS = {"qaoa-one-shot": "uniform-shots", "qaoa-block": "block-uniform"}
+CONTROLS = {
+    "qaoa-one-shot": "uniform-shots",
+    "qaoa-recursive": "recursive-uniform",
+    "qaoa-block": "block-uniform",
+}
 """Who has as many shots, but uniform ones."""
 OPPONENTS = ("hungarian", "best-response", "icm", "one-hot-annealing", "sca-matching", "greedy")
 

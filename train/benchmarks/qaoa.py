@@ -102,7 +102,7 @@ def _decision(repeats: int) -> dict[str, Any]:
     problem = AllocationProblem.from_view(env.unwrapped.view(observation), may_idle=True)
     angles = transferred("one-shot", 1, problem.num_subchannels)
     runs = {
-        "one shot": lambda: one_shot(problem, angles, OneShot.shots, np.random.default_rng(0)),
+        "one shot": lambda: one_shot(problem, angles, OneShot.budget(problem), np.random.default_rng(0)),
         "sca": lambda: alternating_sca(problem),
     }
     medians = interleaved_medians(runs, repeats)

@@ -18,7 +18,11 @@ SETTLED = 1e-3
 """Share of the last sum-rate that an iterate may be away from it and count as there."""
 QUANTUM = ("qaoa-one-shot", "qaoa-block", "qaoa-recursive")
 OPPONENTS = ("sca-alternating", "sca-matching", "sca-relaxed", "hungarian")
-CONTROLS = {"qaoa-one-shot": ("uniform-shots",), "qaoa-block": ("block-uniform", "block-exact")}
+CONTROLS = {
+    "qaoa-one-shot": ("uniform-shots",),
+    "qaoa-block": ("block-uniform", "block-exact"),
+    "qaoa-recursive": ("recursive-uniform",),
+}
 EARLY_ACCURACY = 0.5
 
 RATE_LEGEND = """\

@@ -21,7 +21,10 @@ PACKAGES = ("qfl-envs", "gymnasium", "numpy", "scipy", "torch")
 """What results depend on; a run is not continued with other versions."""
 MODES: Mapping[str, bool] = {"may idle": True, "all assigned": False}
 """Whether devices may idle; the article's literal mode is that all are assigned, at least with the least power."""
-QAOA = ("qaoa-one-shot", "uniform-shots", "qaoa-block", "block-uniform", "block-exact", "qaoa-recursive")
+QAOA = (
+    *("qaoa-one-shot", "uniform-shots", "qaoa-block", "block-uniform", "block-exact"),
+    *("qaoa-recursive", "recursive-uniform"),
+)
 """Circuits and their controls; online angles need the rounds of an episode."""
 ALLOCATORS = (*SOLVERS, *QAOA)
 """All of Figure 4a."""
