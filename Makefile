@@ -8,15 +8,11 @@ CONFORMITY := $(addprefix tests/envs/,test_registry.py test_vector_env.py test_p
 MOBILE_ENV := .venv-mobile-env
 MOBILE_ENV_INSTALLED := $(MOBILE_ENV)/.installed
 BROWSER_INSTALLED := $(VENV)/.browser-installed
-# some minutes; those left out are like one of these, or weaker
-QUICK_ENVIRONMENTS := qfl/Allocation-v0 qfl/Scheduling-v0
-QUICK_COMPETITORS := random round-robin everyone channel-greedy fedcs oort age-and-speed hungarian qaoa-one-shot \
-	uniform-shots ppo
 
 .PHONY: leaderboard test test-rllib test-browser benchmark-mobile-env docs clean
 
 leaderboard: $(INSTALLED)
-	$(VENV)/bin/qfl leaderboard --quick $(addprefix --env ,$(QUICK_ENVIRONMENTS)) $(addprefix --competitor ,$(QUICK_COMPETITORS))
+	$(VENV)/bin/qfl leaderboard --quick
 
 test: $(INSTALLED)
 	$(VENV)/bin/ruff check .

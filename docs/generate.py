@@ -1,7 +1,7 @@
 """Write the pages of the documentation that follow from the code.
 
-``python docs/generate.py`` writes competitors.md, multi_agent.md, scenario.md, surrogate.md and environments/*.md,
-``--check`` exits 1 if they differ from what the code says.
+``python docs/generate.py`` writes competitors.md, line_ups.md, multi_agent.md, scenario.md, surrogate.md and
+environments/*.md, ``--check`` exits 1 if they differ from what the code says.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ from qfl_envs.parallel import FederatedParallelEnv
 from qfl_envs.presets import PRESETS
 from qfl_envs.registration import MULTI_AGENT_ENVIRONMENTS
 from qfl_envs.scenario import Scenario
-from train import agreement, calibration, reference
+from train import agreement, calibration, line_ups, reference
+from train import competitors as known
 
 FOLDER = Path(__file__).parent
 NOTICE = "<!-- Written by docs/generate.py; edit the code, not this page. -->\n"
@@ -94,6 +95,14 @@ literature are named settings of `learning`, under which any competitor can play
 What `--set` says about `learning` goes before.
 
 """
+LINE_UPS_INTRODUCTION = """\
+# Line-ups
+
+Who plays where with `qfl leaderboard --quick` and `--full`, from `train/line_ups.toml`. `--env`, `--competitor`,
+`--seeds` and `--steps` change it. Steps are the training budget, the same for all agents that learn in an environment.
+Without either, all that `qfl competitors` lists as by default play {seeds} seeds, with the training budgets that they
+are shipped with.
+"""
 PRESETS_INTRODUCTION = """\
 ## Presets
 
@@ -126,6 +135,7 @@ def all_pages() -> dict[str, str]:
     """Content of every generated page by its path in the folder."""
     pages = {
         "competitors.md": competitors_page(),
+        "line_ups.md": line_ups_page(),
         "multi_agent.md": multi_agent_page(),
         "scenario.md": scenario_page(),
         "surrogate.md": surrogate_page(),
@@ -183,6 +193,25 @@ def competitors_page() -> str:
     merging = [[f"`{name}`", literal(servers.with_server(name, {})["learning"])] for name in servers.names()]
     parts = [f"{NOTICE}\n{COMPETITORS_INTRODUCTION}", table(head, rows), *(f"{text}\n" for text in about)]
     return "\n".join([*parts, SERVERS_INTRODUCTION + table(["Method", "`learning`"], merging)])
+
+
+def line_ups_page() -> str:
+    """A table for each of the line-ups."""
+    parts = [NOTICE, LINE_UPS_INTRODUCTION.format(seeds=line_ups.line_up(None).seeds)]
+    for name in line_ups.SHIPPED:
+        found = line_ups.line_up(name)
+        rows = [
+            [f"`{env_id}`", str(found.seeds), f"{found.steps[env_id]:,}", *_by_kind(names)]
+            for env_id, names in found.competitors.items()
+        ]
+        parts += [f"## --{name}\n", table(["Environment", "Seeds", "Steps", "Classical", "Quantum"], rows)]
+    return "\n".join(parts)
+
+
+def _by_kind(names: Sequence[str]) -> list[str]:
+    """Classical and quantum ones, in words."""
+    kinds = {name: known.kind(name) for name in names}
+    return [", ".join(f"`{name}`" for name in names if kinds[name] == kind) for kind in ("classical", "quantum")]
 
 
 def surrogate_page() -> str:

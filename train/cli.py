@@ -147,18 +147,31 @@ def _parser() -> Parser:
     _add_json(curves)
 
     board = add("leaderboard", "Train and play all competitors on the same instances; goes on where it was stopped.")
-    board.add_argument("--quick", action="store_true", help="the quick training budget and 20 seeds")
+    board.add_argument(
+        "--quick", action="store_true", help="the line-up that takes minutes: docs/leaderboard.md lists it"
+    )
+    board.add_argument(
+        "--full", action="store_true", help="the line-up with everybody, which takes days on one machine"
+    )
     board.add_argument("--env", action="append", metavar="ID", help="environment, may be repeated; all if not given")
     board.add_argument(
         "--competitor",
         action="append",
         metavar="NAME",
-        help="competitor, may be repeated; if not given, all that qfl competitors lists as by default",
+        help="competitor, may be repeated, also module:Name or path.zip of your own; if not given, those of the "
+        "line-up, or all that qfl competitors lists as by default",
     )
-    board.add_argument("--seeds", type=_positive, help="test seeds; 20 with --quick, else 50")
-    board.add_argument("--steps", type=_positive, help="training steps of each agent; shipped budgets if not given")
+    board.add_argument("--seeds", type=_positive, help="test seeds; those of the line-up, or 50, if not given")
+    board.add_argument(
+        "--steps", type=_positive, help="training steps of each agent; as the line-up, or as shipped, if not given"
+    )
     board.add_argument("--training-seed", type=_natural, default=0, help="seed of the training")
     board.add_argument("--workers", type=_positive, help="processes; one per processor core if not given")
+    board.add_argument(
+        "--ray",
+        metavar="ADDRESS",
+        help="play on a Ray cluster: host:port of its head, or auto on one of its nodes; on this machine if not given",
+    )
     board.add_argument(
         "--entry-timeout",
         type=_positive,
@@ -166,7 +179,10 @@ def _parser() -> Parser:
         help="wall time of an entry, training and all its episodes together; no limit if not given",
     )
     board.add_argument("--retry-failed", action="store_true", help="play entries again that failed before")
-    _add_scenario(board)
+    board.add_argument(
+        "--preset", action="append", metavar="NAME", help="scenario, may be repeated, a table each; small if not given"
+    )
+    _add_overrides(board)
     _add_folder(board)
     merging = board.add_subparsers(
         dest="action", metavar="merge", help="put the runs of several people together"
@@ -293,7 +309,7 @@ def _parser() -> Parser:
     )
     subjects = (
         *("circuits", "envs", "scaling", "memory", "mobile-env", "solvers"),
-        *("qaoa", "allocation", "annealing", "learners", "policies", "teams"),
+        *("qaoa", "allocation", "annealing", "learners", "policies", "teams", "harness"),
     )
     benchmark.add_argument("subject", choices=subjects, help="what is measured")
     _add_json(benchmark)

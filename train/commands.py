@@ -9,6 +9,7 @@ import shlex
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,6 @@ from qfl_envs.registration import ENVIRONMENTS
 
 RESERVED = {"scenario": "--preset", "split": "the command", "render_mode": "the command"}
 """Arguments of an environment that ``--set`` may not hold, and what sets them."""
-QUICK_SEEDS, FULL_SEEDS = 20, 50
 EXIT_OK, EXIT_FAILED = 0, 3
 
 
@@ -186,37 +186,67 @@ def leaderboard(options: Namespace) -> int:
     """Let all compete, or put together what several people played."""
     if options.action == "merge":
         return _merge(options)
+    from qfl_envs.presets import PRESETS
+    from train.leaderboard import run
+    from train.line_ups import line_up
+    from train.runs import RunFolder
+
+    presets = options.preset or ["small"]
+    reject_unknown(presets, PRESETS, "preset")
+    if options.quick and options.full:
+        raise InvalidValueError("--quick", True, "one of --quick and --full")
+    pace = "quick" if options.quick else "full" if options.full else None
+    chosen, codes = line_up(pace), []
+    for preset in presets:
+        matrix = _matrix(options, preset, chosen)
+        config = matrix.config()
+        name = options.name or f"{pace or 'leaderboard'}-{preset}"
+        folder = RunFolder(options.out / (f"{name}-{preset}" if options.name and len(presets) > 1 else name), config)
+        results = run(matrix, folder, _pool(options), _say, options.entry_timeout, options.retry_failed)
+        codes.append(_show(config, results, folder.path))
+    return max(codes)
+
+
+def _matrix(options: Namespace, preset: str, chosen: Any) -> Any:
+    """What competes in one preset: what the options name, and else what the line-up does."""
     from train import competitors as known
     from train import outside
-    from train.leaderboard import run
     from train.matrix import Matrix
-    from train.runs import RunFolder
-    from train.workers import start_workers
 
     environments = tuple(options.env or ENVIRONMENTS)
     reject_unknown(environments, ENVIRONMENTS, "environment")
-    names = tuple(options.competitor or known.default_names())
+    if options.competitor:
+        names, only = tuple(dict.fromkeys(options.competitor)), {}
+    else:
+        only = {env_id: chosen.competitors[env_id] for env_id in environments if env_id in chosen.competitors}
+        names = tuple(dict.fromkeys(name for of in only.values() for name in of)) or tuple(known.default_names())
     reject_unknown([name for name in names if not outside.is_outside(name)], known.names(), "competitor")
+    steps = chosen.steps if options.steps is None else dict.fromkeys(environments, options.steps)
     matrix = Matrix(
         environments=environments,
         competitors=names,
-        preset=options.preset,
+        only=only,
+        preset=preset,
         arguments=_arguments(options),
-        seeds=options.seeds or (QUICK_SEEDS if options.quick else FULL_SEEDS),
-        quick=options.quick,
-        steps={} if options.steps is None else dict.fromkeys(environments, options.steps),
+        seeds=options.seeds or chosen.seeds,
+        steps={env_id: steps[env_id] for env_id in environments if env_id in steps},
         training_seed=options.training_seed,
     )
     for name in options.competitor or ():
         if not any(matrix.supports(name, env_id) for env_id in environments):
             raise InvalidValueError("--competitor", name, f"one that supports {' or '.join(environments)}")
-    config = matrix.config()
-    folder = RunFolder(
-        options.out / (options.name or f"{'quick' if options.quick else 'full'}-{options.preset}"), config
-    )
-    workers = start_workers(options.workers or len(os.sched_getaffinity(0)))
-    results = run(matrix, folder, workers, _say, options.entry_timeout, options.retry_failed)
-    return _show(config, results, folder.path)
+    return matrix
+
+
+def _pool(options: Namespace) -> AbstractContextManager[Any]:
+    """Where jobs run."""
+    if options.ray is not None:
+        from train.ray_pool import connect
+
+        return connect(options.ray)
+    from train.workers import start_workers
+
+    return start_workers(options.workers or len(os.sched_getaffinity(0)))
 
 
 def _merge(options: Namespace) -> int:
@@ -233,12 +263,12 @@ def _show(config: Mapping[str, Any], results: Any, folder: Path) -> int:
     from train.runs import RunFolderError
 
     print("\n" + publish(config, results, folder))
+    files = ["leaderboard.md", "leaderboard.json", "leaderboard.png", "results.jsonl", "config.json"]
     try:
-        write_page(folder, _say)
+        files.insert(0, write_page(folder, _say).name)
     except RunFolderError as error:
         _say(f"no leaderboard.html: {error}")
-    files = "leaderboard.html, leaderboard.md, leaderboard.json, leaderboard.png, results.jsonl, config.json"
-    print(f"\nwritten: {folder}/{files}")
+    print(f"\nwritten: {folder}/{', '.join(files)}")
     failed = [entry for entry in config["entries"] if results.failure(tuple(entry)) is not None]
     if failed:
         _say(f"{len(failed)} of the entries failed; --retry-failed plays them again")
@@ -419,6 +449,7 @@ def benchmark(options: Namespace) -> None:
         annealing,
         circuits,
         environments,
+        harness,
         learners,
         mobile_env,
         policies,
@@ -433,6 +464,7 @@ def benchmark(options: Namespace) -> None:
         "annealing": annealing.measure,
         "circuits": circuits.measure,
         "envs": environments.measure,
+        "harness": harness.measure,
         "learners": learners.measure,
         "scaling": scaling.measure_devices,
         "memory": scaling.measure_memory,

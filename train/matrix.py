@@ -29,9 +29,9 @@ class Matrix:
         preset: Preset of the scenario.
         arguments: Further arguments of the environments.
         seeds: Episodes of each competitor in each environment, on seeds 0, 1, ... of the test split.
-        quick: Whether training takes the quick one of the shipped budgets.
         steps: Training budget in each environment; the shipped one of the agent in those that are not named.
         training_seed: Seed of the training.
+        only: Names in some environments, of the competitors; all that support it play in the others.
     """
 
     environments: tuple[str, ...]
@@ -39,9 +39,9 @@ class Matrix:
     preset: str = "small"
     arguments: dict[str, Any] = field(default_factory=dict)
     seeds: int = 20
-    quick: bool = False
     steps: Mapping[str, int] = field(default_factory=dict)
     training_seed: int = 0
+    only: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuse what cannot be compared.
@@ -63,7 +63,7 @@ class Matrix:
     def entries(self) -> Iterator[Entry]:
         """Every environment with every competitor that supports it."""
         for env_id in self.environments:
-            for name in self.competitors:
+            for name in self.only.get(env_id, self.competitors):
                 if self.supports(name, env_id):
                     yield env_id, name
 
@@ -75,7 +75,7 @@ class Matrix:
         """How the trained competitor of an entry is trained."""
         env_id, name = entry
         steps = self.steps.get(env_id)
-        return plan_training(name, env_id, self.preset, self.arguments, steps, self.training_seed, self.quick)
+        return plan_training(name, env_id, self.preset, self.arguments, steps, self.training_seed)
 
     def config(self) -> dict[str, Any]:
         """All that the results depend on, as JSON values."""

@@ -13,7 +13,7 @@ from train.protocol import PROTOCOL
 from train.results import Failure, Record, Results, Training, record_from_row, to_row
 from train.runs import CONFIG_FILE, RESULTS_FILE, RunFolder, read_lines, write_atomically
 
-COMMON = ("protocol", "code", "versions", "preset", "arguments", "tier", "seeds", "quick", "training_seed")
+COMMON = ("protocol", "code", "versions", "preset", "arguments", "tier", "seeds", "training_seed")
 """Settings that all runs must have in common."""
 SHARED = ("steps", "scenarios", "outside")
 """Settings by environment or competitor, in which runs must agree where both have one."""
@@ -95,6 +95,7 @@ def _merged(configs: Mapping[Path, Mapping[str, Any]]) -> dict[str, Any]:
         merged["training"] = list(plans.values())
         for name in ("environments", "competitors", "entries"):
             merged[name] = merged[name] + [one for one in other[name] if one not in merged[name]]
+        merged["only"] = {}  # the entries say who plays where
     return merged
 
 

@@ -47,7 +47,7 @@ def config(names, env_ids=ENV_IDS[:1], seeds=6, **changes):
         "preset": "tiny",
         "arguments": {},
         "seeds": seeds,
-        "quick": False,
+        "only": {},
         "steps": {},
         "training_seed": 0,
         "entries": [[env_id, name] for env_id in env_ids for name in names],

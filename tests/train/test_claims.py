@@ -263,6 +263,22 @@ def test_claims_are_a_section_of_the_page(catalogue, tmp_path):
     assert 'id="claims"' not in render(content, {}, None)
 
 
+def test_the_case_study_is_read_with_the_learners_that_match(tmp_path):
+    experiment = experiments.make(load("quick").plans["convergence"], tmp_path)
+    line = {"figure": "4b", "series": "round-robin", "seed": 3, "seconds": [0.0, 20.0], "accuracy": [0.1, 0.5]}
+    for learner, series in (("qnn", "qnn, round-robin"), ("mlp-9", "mlp, round-robin")):
+        unit, values = experiment.read({**line, "learner": learner})
+        assert unit == (series, 3) and series in experiment.series()
+        assert values["last_accuracy"] == 0.5
+    assert experiment.read({**line, "learner": "mlp-64"}) is None
+    assert experiment.read({"figure": "4a"}) is None
+    rates = experiments.make(load("quick").plans["sum-rate"], tmp_path)
+    row = {"figure": "4a", "mode": "all assigned", "allocator": "hungarian", "instance": 2, "decision_s": 0.1}
+    unit, values = rates.read({**row, "sum_rate_bps": [1.0, 5.0, 5.0]})
+    assert unit == ("hungarian, assigned", 2)
+    assert values == {"sum_rate_bps": 5.0, "iterations": 1.0, "seconds": 0.1}
+
+
 def test_unknown_names_are_refused(capsys, tmp_path):
     assert main(["claims", "--claim", "qaoa-sum-rat", "--out", str(tmp_path)]) == 2
     assert "did you mean 'qaoa-sum-rate'" in capsys.readouterr().err

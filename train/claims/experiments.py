@@ -16,7 +16,7 @@ from qfl_envs.system.learning.shapes import model_bits, num_parameters
 from train import competitors
 from train.case_study import learning, sum_rate
 from train.case_study.page import settled_after
-from train.case_study.settings import SERIES, CaseStudy
+from train.case_study.settings import LARGE_HIDDEN, SERIES, CaseStudy
 from train.claims.data import Plan
 from train.claims.local_work import RULES
 from train.evaluation import Episode, make_env, play
@@ -128,9 +128,10 @@ class Convergence(Experiment):
 
     def read(self, row: Mapping[str, Any]) -> tuple[Unit, Values] | None:
         """A line of the case study."""
-        learner = next((short for short, name in self._learners.items() if name == row.get("learner")), None)
-        if row.get("figure") != "4b" or learner is None:
+        if row.get("figure") != "4b" or row["learner"] == f"mlp-{LARGE_HIDDEN}":
             return None
+        # how many hidden units match the circuit depends on the scenario of the other command
+        learner = row["learner"].split("-")[0]
         return (f"{learner}, {row['series']}", row["seed"]), self._values(row)
 
     def _values(self, row: Mapping[str, Any]) -> Values:
