@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import xlog1py, xlogy
 
 SIFTED = 0.5
 """Share of detected pulses whose bases agree, q."""
@@ -12,8 +13,8 @@ SIFTED = 0.5
 
 def binary_entropy(probability: np.ndarray | float) -> np.ndarray:
     """h2(p) in bits, 0 at p = 0 and 1."""
-    share = np.clip(np.asarray(probability, dtype=float), 1e-300, 1 - 1e-16)
-    return np.maximum(-share * np.log2(share) - (1 - share) * np.log2(1 - share), 0.0)
+    share = np.asarray(probability, dtype=float)
+    return np.asarray(-(xlogy(share, share) + xlog1py(1 - share, -share)) / np.log(2))
 
 
 def secret_fraction(error_rate: np.ndarray | float, inefficiency: float = 1.0) -> np.ndarray:

@@ -2,7 +2,8 @@
 
 The mean of n updates, each clipped to a length of C, changes by at most 2 C / n when one device's update is replaced by
 another. Gaussian noise of standard deviation z 2 C / n then is 1 / (2 z^2)-zCDP, which adds up over rounds, and
-rho-zCDP implies (rho + 2 sqrt(rho ln(1 / delta)), delta)-differential privacy (Bun & Steinke 2016, propositions 1.3 and 1.6).
+rho-zCDP implies (rho + 2 sqrt(rho ln(1 / delta)), delta)-differential privacy (Bun & Steinke 2016, propositions 1.3
+and 1.6).
 No amplification by sampling is claimed: which devices take part is no secret here.
 """
 

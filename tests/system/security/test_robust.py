@@ -36,11 +36,9 @@ def test_krum_by_hand():
 
 
 def test_geometric_median_by_hand():
-    # of the corners of a square and a far point on its diagonal: where the diagonals cross, by symmetry, is not it;
     # of three points with an angle above 120 degrees it is the middle one
-    assert merged("geometric-median", 0, values=[[-1.0, 0.1], [0.0, 0.0], [1.0, 0.1]]) == pytest.approx(
-        [0, 0], abs=1e-3
-    )
+    flat = [[-1.0, 0.1], [0.0, 0.0], [1.0, 0.1]]
+    assert merged("geometric-median", 0, values=flat) == pytest.approx([0, 0], abs=1e-3)
     assert merged("geometric-median", 0, values=[[1, 0], [-1, 0], [0, 1], [0, -1]]) == pytest.approx([0, 0], abs=1e-9)
 
 
