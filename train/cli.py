@@ -256,10 +256,15 @@ def _parser() -> Parser:
     )
     security.add_argument("--rounds", type=_positive, default=20, help="federated rounds behind an accuracy")
     security.add_argument("--seeds", type=_positive, default=3, help="systems behind an accuracy, victims of a leakage")
-    security.add_argument("--preset", default="small", help="scenario of the attacked systems")
+    security.add_argument("--preset", default="tiny", help="scenario of the attacked learners")
     security.add_argument("--partition", default="iid", help="how their data are dealt out")
     security.add_argument("--out", type=Path, metavar="FILE.png", help="picture to write")
     _add_json(security)
+
+    ledger = add("ledger", "Verify a signed, chained ledger of updates.")
+    ledger.add_argument("action", choices=("verify",), help="verify: every entry's hash, link and signature")
+    ledger.add_argument("file", type=Path, metavar="FILE", help="ledger, one JSON object per line")
+    _add_json(ledger)
 
     benchmark = add(
         "benchmark", "Measure speed and memory on this machine, as ratios taken in one run, or what allocators reach."

@@ -366,7 +366,7 @@ def security(options: Namespace) -> None:
         "aggregation": costs.aggregation_rows,
         "keys": costs.key_rows,
         "distance": costs.distance_rows,
-        "leakage": lambda: leaks.rows(victims=options.seeds),
+        "leakage": lambda: leaks.rows(options.preset, options.seeds),
         "defences": lambda: defences.rows(options.preset, options.rounds, options.seeds, options.partition),
     }
     if options.out is not None and options.out.suffix != ".png":
@@ -382,6 +382,18 @@ def security(options: Namespace) -> None:
         from train.security.figures import draw
 
         draw(parts, options.out)
+
+
+def ledger(options: Namespace) -> None:
+    """Verify a ledger of updates."""
+    from qfl_envs.system.security.ledger import verify
+
+    found = verify(options.file)
+    _print_rows([dataclasses.asdict(found)], options.json)
+    if found.problem is not None:
+        raise InvalidValueError(
+            "ledger", str(options.file), f"one that verifies; entry {found.entries}: {found.problem}"
+        )
 
 
 def benchmark(options: Namespace) -> None:

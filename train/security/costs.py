@@ -82,7 +82,7 @@ def aggregation_rows() -> list[dict[str, Any]]:
 
 
 def key_rows(seed: int = 0) -> list[dict[str, Any]]:
-    """QBER, key and CHSH value where a share of the pulses is intercepted: simulated pulse by pulse, beside the formula.
+    """QBER, key and CHSH value where a share of the pulses is intercepted: simulated, beside the formula.
 
     Args:
         seed: Of choices and outcomes.

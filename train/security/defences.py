@@ -12,8 +12,8 @@ from qfl_envs.system.security.attacked import KINDS, Adversary, AttackedSystem, 
 from qfl_envs.system.security.robust import RULES
 from train.progress import progress_bar
 
-SHARE = 0.2
-"""Of the devices that are hostile, and that the rules assume to be."""
+DEVICES, SHARE = 10, 0.2
+"""Devices, and the share of them that is hostile, and that the rules assume to be."""
 CLIP_NORM = 0.3
 LONGEST = 100.0
 
@@ -22,6 +22,7 @@ def scenario_of(preset: str, partition: str) -> Scenario:
     """A preset in which nothing but learning binds: everybody takes part and is heard."""
     return Scenario.preset(preset).replace(
         {
+            "num_devices": DEVICES,
             "deadline_s": 1e3,
             "radio": {"link_drop": 0.0, "waterfall": 0.0},
             "fleet": {"battery_j": [1e6, 1e6]},
@@ -31,7 +32,7 @@ def scenario_of(preset: str, partition: str) -> Scenario:
     )
 
 
-def rows(preset: str = "small", rounds: int = 20, seeds: int = 3, partition: str = "iid") -> list[dict[str, Any]]:
+def rows(preset: str = "tiny", rounds: int = 20, seeds: int = 3, partition: str = "iid") -> list[dict[str, Any]]:
     """Mean accuracy after some rounds in which everybody takes part: one row per attack, one column per rule.
 
     Args:

@@ -15,24 +15,25 @@ from train.progress import progress_bar
 
 BATCHES = (1, 2, 4)
 CLIENTS = 10
-SEARCHES = 4
+SEARCHES = 2
 BOUND = 4.0
 """Largest entry of a gradient that secure aggregation encodes."""
 
 
-def rows(victims: int = 5, iterations: int = 200, seed: int = 0) -> list[dict[str, Any]]:
+def rows(preset: str = "tiny", victims: int = 3, iterations: int = 100, seed: int = 0) -> list[dict[str, Any]]:
     """Mean cosine similarity of a victim's samples and the best reconstruction of them.
 
     The victim's gradient is seen by itself, or only in the sum of ten clients', which is masked, unmasked and decoded
-    in earnest; who sees the sum takes its mean for the victim's. ``guessed`` is the similarity of where the best search
+    in earnest; who sees the sum takes its mean for the victim's. ``guessed`` is the similarity of where a search
     began, the samples of somebody who saw no gradient.
 
     Args:
+        preset: Scenario of the learner.
         victims: Clients that are attacked, for every batch size.
         iterations: Of each of the searches.
         seed: Of parameters, samples and searches.
     """
-    scenario = Scenario.preset("small").replace({"quantum": {"gradient": "backprop"}})
+    scenario = Scenario.preset(preset).replace({"quantum": {"gradient": "backprop"}})
     learner, generator = Learner(scenario), np.random.default_rng(seed)
     model, table, known = learner.model, learner.features.numpy(), learner.data.labels
     spread, found = table.std(0), []

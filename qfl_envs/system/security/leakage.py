@@ -87,7 +87,7 @@ def reconstruct(
             return distance
 
         search.step(mismatch)
-        left = float(mismatch())
+        left = float(mismatch().detach())
         if left < best.mismatch:
             best = Reconstruction(samples.detach().numpy(), left)
     return best
