@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -89,10 +91,10 @@ def measure(repeats: int = 9) -> list[dict[str, Any]]:
         ``plain_ms``.
     """
     plain = _Rounds()
-    turns = {("none", "none"): plain.play}
+    turns: dict[tuple[str, str], Callable[[], float]] = {("none", "none"): plain.play}
     for name, protection in SCHEMES.items():
         modelled, sealed = _Rounds(), _Sealed(protection)
-        turns[name, "modelled"] = lambda rounds=modelled, protection=protection: rounds.modelled(protection)
+        turns[name, "modelled"] = partial(modelled.modelled, protection)
         turns[name, "executed"] = sealed.play
     medians = medians_of_turns({"|".join(key): turn for key, turn in turns.items()}, repeats, budget_s=60.0)
     alone = medians["none|none"]

@@ -12,7 +12,8 @@ from qfl_envs.system.learning.training import cross_entropy
 def losses(model: Model, parameters: np.ndarray, samples: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Cross-entropy (S) in nats of parameters (P) on samples (S, F)."""
     with torch.no_grad():
-        scores = model.logits(*(torch.from_numpy(np.asarray(a, dtype=np.float32))[None] for a in (parameters, samples)))
+        held, given = (torch.from_numpy(np.asarray(part, dtype=np.float32))[None] for part in (parameters, samples))
+        scores = model.logits(held, given)
         return cross_entropy(scores, torch.as_tensor(labels)[None])[0].numpy()
 
 

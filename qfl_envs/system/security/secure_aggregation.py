@@ -201,8 +201,8 @@ def secure_sum(
         traffic.count(number, 8 * SHARE_BYTES * len(answers[number]))
 
     for number in senders:
-        own = combine({helper: answers[helper][number] for helper in helpers}, threshold)
-        masked -= mask_of(own, length)
+        uncovered = combine({helper: answers[helper][number] for helper in helpers}, threshold)
+        masked -= mask_of(uncovered, length)
     for number in dropped:
         secret = combine({helper: answers[helper][number] for helper in helpers}, threshold)
         keys = PairKeys(exchange, number, secret)

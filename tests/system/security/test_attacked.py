@@ -44,8 +44,8 @@ def test_a_robust_rule_keeps_the_model_near_what_it_would_have_been():
     alike, ends = SCENARIO.replace({"learning": {"partition": "iid", "server_rule": "fedavg", "server_rate": 1.0}}), {}
     for name, system in {
         "honest": attacked(scenario=alike),
-        "mean": attacked("boost", scenario=alike),
-        "median": attacked("boost", rule="median", scenario=alike),
+        "mean": attacked("gaussian", scenario=alike),
+        "median": attacked("gaussian", rule="median", scenario=alike),
     }.items():
         play(system, 4)
         ends[name] = system.state.parameters
