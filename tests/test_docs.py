@@ -213,7 +213,7 @@ def test_the_module_of_a_multi_agent_environment_has_pettingzoos_table_with_the_
     assert int(numbers["State Shape"].group(1)) == env.state_space.shape[0]
 
 
-@pytest.mark.parametrize("page", ["index.md", "multi_agent.md"])
+@pytest.mark.parametrize("page", ["index.md", "multi_agent.md", "security.md"])
 def test_the_examples_of_a_page_run(page):
     results = doctest.testfile(str(DOCS / page), module_relative=False)
     assert results.attempted > 0 and results.failed == 0

@@ -17,7 +17,7 @@ MAY_IMPORT = {
     "baselines": {"baselines", "qfl_envs"},
     "train": {"train", "agents", "baselines", "qfl_envs"},
 }
-HEAVY = ("torch", "pennylane", "stable_baselines3", "matplotlib", "sklearn", "numba")
+HEAVY = ("torch", "pennylane", "stable_baselines3", "matplotlib", "sklearn", "numba", "cryptography")
 STEP = """
 import gymnasium, pettingzoo, qfl_envs
 for env_id in [name for name in gymnasium.registry if name.startswith("qfl/")]:

@@ -304,12 +304,34 @@ def _parser() -> Parser:
     angles.add_argument("--write", action="store_true", help="replace the shipped angles by what was found")
     _add_json(angles)
 
+    security = add(
+        "security",
+        "Measure what protection costs, what attacks do and what defences win back; a table per part, or a picture.",
+    )
+    security.add_argument(
+        "--part",
+        action="append",
+        choices=("protection", "aggregation", "keys", "distance", "leakage", "defences"),
+        help="what is measured, may be repeated; all if not given",
+    )
+    security.add_argument("--rounds", type=_positive, default=20, help="federated rounds behind an accuracy")
+    security.add_argument("--seeds", type=_positive, default=3, help="systems behind an accuracy, victims of a leakage")
+    security.add_argument("--preset", default="tiny", help="scenario of the attacked learners")
+    security.add_argument("--partition", default="iid", help="how their data are dealt out")
+    security.add_argument("--out", type=Path, metavar="FILE.png", help="picture to write")
+    _add_json(security)
+
+    ledger = add("ledger", "Verify a signed, chained ledger of updates.")
+    ledger.add_argument("action", choices=("verify",), help="verify: every entry's hash, link and signature")
+    ledger.add_argument("file", type=Path, metavar="FILE", help="ledger, one JSON object per line")
+    _add_json(ledger)
+
     benchmark = add(
         "benchmark", "Measure speed and memory on this machine, as ratios taken in one run, or what allocators reach."
     )
     subjects = (
         *("circuits", "envs", "scaling", "memory", "mobile-env", "solvers"),
-        *("qaoa", "allocation", "annealing", "learners", "policies", "teams", "harness"),
+        *("qaoa", "allocation", "annealing", "learners", "policies", "teams", "harness", "security"),
     )
     benchmark.add_argument("subject", choices=subjects, help="what is measured")
     _add_json(benchmark)

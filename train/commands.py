@@ -442,6 +442,45 @@ def qaoa_angles(options: Namespace) -> None:
         _print_rows(angles.table(found), False)
 
 
+def security(options: Namespace) -> None:
+    """Measure attacks, protection and defences."""
+    from train.security import costs, defences, leaks
+
+    measures: dict[str, Callable[[], list[dict[str, Any]]]] = {
+        "protection": costs.protection_rows,
+        "aggregation": costs.aggregation_rows,
+        "keys": costs.key_rows,
+        "distance": costs.distance_rows,
+        "leakage": lambda: leaks.rows(options.preset, options.seeds),
+        "defences": lambda: defences.rows(options.preset, options.rounds, options.seeds, options.partition),
+    }
+    if options.out is not None and options.out.suffix != ".png":
+        raise InvalidValueError("--out", str(options.out), "a file that ends in .png")
+    parts = {name: measures[name]() for name in options.part or measures}
+    if options.json:
+        print(json.dumps(parts, indent=2))
+    else:
+        for name, rows in parts.items():
+            print(f"\n{name}")
+            _print_rows(rows, False)
+    if options.out is not None:
+        from train.security.figures import draw
+
+        draw(parts, options.out)
+
+
+def ledger(options: Namespace) -> None:
+    """Verify a ledger of updates."""
+    from qfl_envs.system.security.ledger import verify
+
+    found = verify(options.file)
+    _print_rows([dataclasses.asdict(found)], options.json)
+    if found.problem is not None:
+        raise InvalidValueError(
+            "ledger", str(options.file), f"one that verifies; entry {found.entries}: {found.problem}"
+        )
+
+
 def benchmark(options: Namespace) -> None:
     """Measure."""
     from train.benchmarks import (
@@ -455,6 +494,7 @@ def benchmark(options: Namespace) -> None:
         policies,
         qaoa,
         scaling,
+        security,
         solvers,
         teams,
     )
@@ -473,6 +513,7 @@ def benchmark(options: Namespace) -> None:
         "qaoa": qaoa.measure,
         "policies": policies.measure,
         "teams": teams.measure,
+        "security": security.measure,
     }
     _print_rows(measures[options.subject](), options.json)
 

@@ -1,0 +1,1 @@
+"""Attacks on a federated system and what protects it: signatures, keys, secure and robust aggregation."""

@@ -1,0 +1,61 @@
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from qfl_envs.errors import InvalidValueError
+from qfl_envs.system.security.ledger import Ledger, verify
+from qfl_envs.system.security.primitives import SigningKey
+from train.cli import main
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    path = tmp_path_factory.mktemp("ledger") / "updates.jsonl"
+    ledger = Ledger(path, {device: SigningKey("ml-dsa-44") for device in range(2)})
+    for number in range(4):
+        ledger.add(number // 2, number % 2, bytes([number]) * 10)
+    return path
+
+
+def test_a_whole_ledger_verifies(written, capsys):
+    found = verify(written)
+    assert (found.entries, found.problem) == (4, None) and found.root != found.head
+    assert main(["ledger", "verify", str(written)]) == 0 and "4" in capsys.readouterr().out
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_any_altered_byte_of_an_entry_is_found(written, tmp_path, data):
+    content = bytearray(written.read_bytes())
+    first = content.index(b"\n") + 1
+    place = data.draw(st.integers(first, len(content) - 2))
+    content[place] ^= 1 << data.draw(st.integers(0, 6))
+    altered = tmp_path / "altered.jsonl"
+    altered.write_bytes(content)
+    found = verify(altered)
+    assert found.problem is not None and found.entries < 4
+
+
+def test_entries_that_are_missing_or_exchanged_are_found(written, tmp_path, capsys):
+    lines = written.read_bytes().splitlines(keepends=True)
+    path = tmp_path / "altered.jsonl"
+    for order, right in (([0, 1, 3, 4], 1), ([0, 2, 1, 3, 4], 0), ([0, 1, 1, 2], 1)):
+        path.write_bytes(b"".join(lines[number] for number in order))
+        found = verify(path)
+        assert found.entries == right and "does not follow" in found.problem
+    assert main(["ledger", "verify", str(path)]) == 2 and "does not follow" in capsys.readouterr().err
+    # what is cut off at the end shows in the head alone
+    path.write_bytes(b"".join(lines[:3]))
+    assert verify(path).problem is None and verify(path).head != verify(written).head
+
+
+def test_what_is_no_ledger_is_refused(tmp_path, written):
+    for content in (b"", b"[]\n", b'{"scheme": "ml-dsa-44"}\n', b"\xff\n"):
+        path = tmp_path / "other"
+        path.write_bytes(content)
+        with pytest.raises(InvalidValueError, match="ledger"):
+            verify(path)
+    with pytest.raises(InvalidValueError, match="exist"):
+        Ledger(written, {0: SigningKey("ml-dsa-44")})
+    with pytest.raises(InvalidValueError, match="one signature scheme"):
+        Ledger(tmp_path / "new", {0: SigningKey("ml-dsa-44"), 1: SigningKey("ecdsa-p256")})

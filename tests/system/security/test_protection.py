@@ -1,0 +1,106 @@
+import numpy as np
+import pytest
+
+from qfl_envs.errors import InvalidValueError, UnknownNameError
+from qfl_envs.presets import PRESETS
+from qfl_envs.system.security.primitives import (
+    EXECUTED_EXCHANGES,
+    EXECUTED_SIGNATURES,
+    ExchangeKey,
+    SigningKey,
+    VerifyingKey,
+    encapsulate,
+)
+from qfl_envs.system.security.protection import HEADER_BYTES, TAG_BYTES, Protection, attempts, signing_cycles
+from qfl_envs.system.security.schemes import KEY_EXCHANGES, SIGNATURES
+
+
+@pytest.mark.parametrize("name", EXECUTED_SIGNATURES)
+def test_executed_signatures_have_the_sizes_of_the_table_and_verify(name):
+    key = SigningKey(name)
+    signature = key.sign(b"update")
+    assert (len(key.public), len(signature)) == (SIGNATURES[name].public_key_bytes, SIGNATURES[name].signature_bytes)
+    verifier = VerifyingKey(name, key.public)
+    assert verifier.verify(signature, b"update")
+    assert not verifier.verify(signature, b"Update")
+    assert not verifier.verify(signature[:-1] + bytes([signature[-1] ^ 1]), b"update")
+
+
+@pytest.mark.parametrize("name", EXECUTED_EXCHANGES)
+def test_executed_exchanges_have_the_sizes_of_the_table_and_agree(name):
+    key = ExchangeKey(name)
+    secret, ciphertext = encapsulate(name, key.public, lambda size: bytes(range(size)))
+    assert len(key.public) == KEY_EXCHANGES[name].public_key_bytes
+    assert len(ciphertext) == KEY_EXCHANGES[name].ciphertext_bytes
+    assert len(secret) == 32 and key.decapsulate(ciphertext) == secret
+    with pytest.raises(InvalidValueError, match="ciphertext"):
+        key.decapsulate(ciphertext[:-1])
+
+
+def test_sizes_of_the_standards():
+    # FIPS 204, table 2, and FIPS 203, table 3
+    assert [(s.public_key_bytes, s.secret_key_bytes, s.signature_bytes) for s in list(SIGNATURES.values())[:3]] == [
+        (1312, 2560, 2420),
+        (1952, 4032, 3309),
+        (2592, 4896, 4627),
+    ]
+    assert [(k.public_key_bytes, k.secret_key_bytes, k.ciphertext_bytes) for k in list(KEY_EXCHANGES.values())[:2]] == [
+        (1184, 2400, 1088),
+        (1568, 3168, 1568),
+    ]
+
+
+def test_the_presets_count_the_same_bytes():
+    protection = Protection("ml-dsa-65", "ml-kem-768", sends_key=True)
+    envelope = HEADER_BYTES + TAG_BYTES
+    assert 8 * (protection.upload_bytes - envelope) == PRESETS["small"]["security"]["protection_bits"] == 50_792
+    assert Protection("ml-dsa-65").expansion(3_200) == pytest.approx((3_200 + 8 * (3309 + HEADER_BYTES)) / 3_200)
+    assert Protection().upload_bytes == 0 and Protection().expansion(10.0) == 1.0
+
+
+def test_mean_and_least_time_of_a_signature_are_the_measured_ones():
+    uniform = (np.arange(200_000) + 0.5) / 200_000
+    for name in ("ml-dsa-44", "ml-dsa-65", "ml-dsa-87"):
+        cycles = signing_cycles(name, uniform)
+        assert cycles.min() == SIGNATURES[name].first_attempt_cycles
+        assert cycles.mean() == pytest.approx(SIGNATURES[name].sign_cycles, rel=1e-3)
+        assert attempts(SIGNATURES[name].attempts, uniform).mean() == pytest.approx(SIGNATURES[name].attempts, rel=1e-3)
+    assert np.ptp(signing_cycles("falcon-512", uniform)) == 0.0
+
+
+def test_attempts_are_geometric():
+    uniform = (np.arange(100_000) + 0.5) / 100_000
+    counts = attempts(4.0, uniform)
+    assert np.mean(counts == 1) == pytest.approx(0.25, abs=1e-3)
+    assert np.mean(counts == 2) == pytest.approx(0.25 * 0.75, abs=1e-3)
+
+
+def test_work_is_of_participants_and_grows_with_the_square_of_the_clock_in_joules():
+    part, uniform = np.array([[True, True, False]]), np.full((1, 3), 0.5)
+    work = Protection("ml-dsa-44", "ml-kem-768").work(part, np.array([[1e8, 2e8, 1e8]]), 1e-28, uniform)
+    assert work.seconds[0, 2] == work.energy_j[0, 2] == 0.0
+    assert work.seconds[0, 0] == pytest.approx(2 * work.seconds[0, 1])
+    assert work.energy_j[0, 1] == pytest.approx(4 * work.energy_j[0, 0])
+    assert work.seconds[0, 0] == pytest.approx((signing_cycles("ml-dsa-44", np.array(0.5)) + 658_754) / 1e8)
+    assert Protection("ml-dsa-44", "ml-kem-768").server_cycles(np.array(2)) == 2 * (1_421_623 + 707_827)
+
+
+def test_what_is_unknown_or_unmeasured_is_refused():
+    with pytest.raises(UnknownNameError, match="ml-dsa-44"):
+        Protection("ml-dsa-4")
+    with pytest.raises(InvalidValueError, match="sends_key"):
+        Protection("none", "x25519", sends_key=True)
+    with pytest.raises(InvalidValueError, match="known cycles"):
+        Protection("rsa-2048").cycles(np.zeros(1))
+    with pytest.raises(InvalidValueError, match="falcon-512"):
+        SigningKey("falcon-512")
+    with pytest.raises(InvalidValueError, match="1312 bytes"):
+        VerifyingKey("ml-dsa-44", b"short")
+    assert Protection("ml-dsa-44", "ml-kem-768").quantum_safe
+    assert not Protection("ml-dsa-44", "x25519").quantum_safe and not Protection().quantum_safe
+
+
+def test_keys_do_not_show():
+    key = ExchangeKey("x25519", bytes(range(32)))
+    assert "_key" not in repr(key) and bytes(range(32)).hex() not in repr(key)
+    assert ExchangeKey("ml-kem-768", bytes(32)).public == ExchangeKey("ml-kem-768", bytes(32)).public

@@ -1,0 +1,129 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from qfl_envs.errors import InvalidValueError
+from qfl_envs.system.security.aggregation_cost import client_bits, expansion, grouped_cost, groups_of
+from qfl_envs.system.security.quantisation import decode_sum, encode, modulus_bits
+from qfl_envs.system.security.secret_sharing import PRIME, combine, split
+from qfl_envs.system.security.secure_aggregation import Client, mask_of, secure_sum
+
+
+def numbers(clients=5, length=7, seed=0):
+    return np.random.default_rng(seed).integers(0, 2**16, (clients, length))
+
+
+@pytest.mark.parametrize("exchange", ["x25519", "ml-kem-768"])
+def test_masked_sums_equal_plain_sums_exactly_also_with_dropouts(exchange):
+    values = numbers(6)
+    got = secure_sum(values, 16, 3, exchange)
+    assert np.array_equal(got.total, values.sum(0)) and got.included == tuple(range(6)) and got.failure is None
+    got = secure_sum(values, 16, 3, exchange, [0], [1, 4], [3])
+    assert got.total is None and "2 clients stayed" in got.failure
+    got = secure_sum(values, 16, 2, exchange, [0], [1, 4], [3])
+    assert np.array_equal(got.total, values[[2, 3, 5]].sum(0))
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.sets(st.integers(0, 4), max_size=5), st.sets(st.integers(0, 4), max_size=5))
+def test_the_round_survives_dropouts_down_to_the_threshold_and_says_when_not(silent, unhelpful):
+    values = numbers()
+    got = secure_sum(values, 16, 3, drop_before_sending=silent, drop_before_unmasking=unhelpful)
+    senders = [number for number in range(5) if number not in silent]
+    if len([number for number in senders if number not in unhelpful]) >= 3:
+        assert np.array_equal(got.total, values[senders].sum(0))
+    else:
+        assert got.total is None and "fewer than the threshold of 3" in got.failure
+
+
+def test_too_few_who_share_fail_the_round():
+    got = secure_sum(numbers(), 16, 4, drop_before_sharing=[0, 1])
+    assert got.total is None and "shared their secrets" in got.failure
+
+
+def test_what_the_server_sees_of_a_client_is_not_its_numbers():
+    clients = [Client(number, 3, 2, "x25519", 18) for number in range(3)]
+    publics = {client.number: client.advertise() for client in clients}
+    offers = {client.number: client.offer(publics) for client in clients}
+    shares = [c.share({v: offers[v][c.number] for v in publics if v != c.number}) for c in clients]
+    zeros = np.zeros(4000, dtype=np.int64)
+    masked = [c.mask(zeros, {v: shares[v][c.number] for v in publics if v != c.number}) for c in clients]
+    for seen in masked:
+        # 2^18 values: the mean of 4,000 uniform ones is within four standard deviations
+        assert abs(seen.mean() / 2**18 - 0.5) < 4 * 0.289 / np.sqrt(4000)
+    # nor is a sum of two of three
+    assert abs(((masked[0] + masked[1]) % 2**18).mean() / 2**18 - 0.5) < 4 * 0.289 / np.sqrt(4000)
+
+
+def test_a_client_never_gives_both_secrets_of_another():
+    client = Client(0, 2, 2, "x25519", 17)
+    with pytest.raises(InvalidValueError, match="dropped"):
+        client.unmask([0, 1], [1])
+
+
+def test_an_altered_share_is_refused():
+    clients = [Client(number, 2, 2, "x25519", 17) for number in range(2)]
+    publics = {client.number: client.advertise() for client in clients}
+    for client in clients:
+        client.offer(publics)
+    sealed = clients[1].share({})[0]
+    clients[0].share({})
+    with pytest.raises(InvalidValueError, match="altered"):
+        clients[0].mask(np.zeros(2, dtype=np.int64), {1: sealed[:-1] + bytes([sealed[-1] ^ 1])})
+
+
+def test_bits_on_the_air_equal_the_published_formula():
+    for clients, length in ((3, 5), (6, 7)):
+        got = secure_sum(numbers(clients, length), 16, 2)
+        assert set(got.published_bits.values()) == {client_bits(clients, length)}
+        ratio = 256 * (7 * clients - 4) + length * np.ceil(np.log2(clients * (2**16 - 1) + 1))
+        assert expansion(clients, length) == ratio / (16 * length)
+        assert min(got.sent_bits.values()) > client_bits(clients, length)
+    # Bonawitz et al. 2017, section 1: 1.73 for 2^10 clients of 2^20 numbers, 1.98 for 2^14 of 2^24
+    assert expansion(2**10, 2**20) == pytest.approx(1.73, abs=0.005)
+    assert expansion(2**14, 2**24) == pytest.approx(1.98, abs=0.005)
+
+
+def test_groups_cost_less_and_hide_less():
+    whole, split_up = grouped_cost(200, 142, 200), grouped_cost(200, 142, 20)
+    assert (split_up.groups, split_up.largest) == (10, 20)
+    assert split_up.client_bits < whole.client_bits / 8 and split_up.server_masks < whole.server_masks
+    assert sum(len(group) for group in groups_of(47, 10)) == 47
+    with pytest.raises(InvalidValueError, match="alone"):
+        groups_of(5, 2)
+
+
+def test_shares_below_the_threshold_say_nothing_and_any_that_many_say_all():
+    secret = (PRIME - 5).to_bytes(32, "big")
+    shares = split(secret, 6, 3)
+    for chosen in ((0, 1, 2), (5, 3, 1), (2, 4, 5)):
+        assert combine({holder: shares[holder] for holder in chosen}, 3) == secret
+    with pytest.raises(InvalidValueError, match="threshold"):
+        combine({0: shares[0], 1: shares[1]}, 3)
+    # with a fixed polynomial, two shares of a line through another secret agree with two of three points
+    assert combine({0: shares[0], 1: shares[1]}, 2) != secret
+
+
+def test_quantised_sums_come_back_within_half_a_step_each():
+    values = np.random.default_rng(1).uniform(-0.5, 0.5, (8, 30))
+    whole = encode(values, 0.5, 16)
+    assert whole.min() >= 0 and whole.max() < 2**16 and modulus_bits(8, 16) == 19
+    error = decode_sum(whole.sum(0), 8, 0.5, 16) - values.sum(0)
+    assert np.abs(error).max() <= 8 * 0.5 / (2**16 - 1)
+    with pytest.raises(InvalidValueError, match="finite"):
+        encode(np.array([np.nan]), 1.0, 16)
+
+
+def test_masks_follow_from_the_secret_alone():
+    assert np.array_equal(mask_of(bytes(32), 5), mask_of(bytes(32), 5))
+    assert not np.array_equal(mask_of(bytes(32), 5), mask_of(b"\x01" + bytes(31), 5))
+
+
+def test_bad_arguments_are_refused():
+    with pytest.raises(InvalidValueError, match="threshold"):
+        secure_sum(numbers(), 16, 1)
+    with pytest.raises(InvalidValueError, match="numbers"):
+        secure_sum(numbers() + 2**16, 16, 2)
+    with pytest.raises(InvalidValueError, match="x25519"):
+        secure_sum(numbers(), 16, 2, "rsa-2048")

@@ -1,0 +1,1 @@
+"""What protection costs, what attacks do and what defences win back, measured: ``qfl security``."""

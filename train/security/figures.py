@@ -1,0 +1,74 @@
+"""The pictures of ``qfl security``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from qfl_envs.system.security.key_rate import Fibre, decoy_state
+
+Rows = Sequence[Mapping[str, Any]]
+
+
+def draw(parts: Mapping[str, Rows], path: Path) -> None:
+    """One panel per part that was measured, in one picture."""
+    from matplotlib import pyplot as plt
+
+    panels = {"protection": _protection, "keys": _keys, "leakage": _leakage, "defences": _defences}
+    chosen = [name for name in panels if name in parts]
+    figure, axes = plt.subplots(1, len(chosen), figsize=(5.5 * len(chosen), 4.2), layout="constrained", squeeze=False)
+    for name, axis in zip(chosen, axes[0], strict=True):
+        panels[name](axis, parts[name])
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
+
+
+def _protection(axis: Any, rows: Rows) -> None:
+    place = np.arange(len(rows))
+    for shift, (model, name) in enumerate((("qnn", "circuit"), ("dnn", "dense network"))):
+        axis.barh(place + 0.4 * shift, [row[f"{model}_expansion"] for row in rows], 0.4, label=name)
+    axis.set_yticks(place + 0.2, [row["protection"] for row in rows], fontsize=7)
+    axis.set_xscale("log")
+    axis.set_xlabel("bits sent per bit of update")
+    axis.legend()
+
+
+def _keys(axis: Any, rows: Rows) -> None:
+    kilometres, fibre = np.linspace(0.0, 150.0, 301), Fibre()
+    for share in (0.0, 0.1, 0.2):
+        rate = decoy_state(fibre, kilometres, share).per_pulse
+        axis.semilogy(kilometres, np.where(rate > 0, rate, np.nan), label=f"{share:.0%} intercepted")
+    axis.set_xlabel("fibre in km")
+    axis.set_ylabel("key bits per pulse")
+    axis.legend(loc="lower left")
+    other = axis.twinx()
+    other.plot(kilometres, decoy_state(fibre, kilometres).error_rate, "k:", linewidth=1)
+    other.set_ylabel("QBER, nobody listening (dotted)")
+
+
+def _leakage(axis: Any, rows: Rows) -> None:
+    batch = [row["batch"] for row in rows]
+    for column, name in (
+        ("similarity", "alone"),
+        ("aggregated_similarity", "securely aggregated"),
+        ("guessed", "guessed"),
+    ):
+        axis.plot(batch, [row[column] for row in rows], "o-", label=name)
+    axis.set_xticks(batch)
+    axis.set_xlabel("samples behind a gradient")
+    axis.set_ylabel("cosine of true and found samples")
+    axis.legend()
+
+
+def _defences(axis: Any, rows: Rows) -> None:
+    rules = [name for name in rows[0] if name != "attack"]
+    values = np.array([[row[rule] for rule in rules] for row in rows])
+    axis.imshow(values, cmap="viridis", vmin=0.0, vmax=1.0, aspect="auto")
+    for (line, column), value in np.ndenumerate(values):
+        axis.text(column, line, f"{value:.2f}", ha="center", va="center", color="white" if value < 0.6 else "black")
+    axis.set_xticks(range(len(rules)), rules, rotation=35, ha="right")
+    axis.set_yticks(range(len(rows)), [row["attack"] for row in rows])
+    axis.set_title("held-out accuracy")
