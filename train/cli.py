@@ -199,6 +199,9 @@ def _parser() -> Parser:
     page.add_argument(
         "--no-replays", action="store_false", dest="replays", help="without an episode of each environment"
     )
+    page.add_argument(
+        "--into", type=Path, metavar="FILE", help="put its tables between the marks of a Markdown page instead"
+    )
 
     tested = add(
         "claims",

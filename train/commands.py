@@ -276,9 +276,13 @@ def _show(config: Mapping[str, Any], results: Any, folder: Path) -> int:
 
 
 def report(options: Namespace) -> None:
-    """Write the page of a leaderboard again."""
+    """Write the page of a leaderboard again, or its tables into another page."""
+    from train.report.excerpt import write_into
     from train.report.page import write_page
 
+    if options.into is not None:
+        print(f"written: {write_into(options.folder, options.into)}")
+        return
     print(f"written: {write_page(options.folder, _say, options.replays)}")
 
 

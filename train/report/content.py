@@ -113,11 +113,11 @@ class Content:
         return _ranked([[entry.name for entry in place.entries] for place in self.places])
 
 
-def read_content(folder: Path) -> Content:
-    """Read what ``qfl leaderboard`` wrote.
+def read_board(folder: Path) -> dict[str, Any]:
+    """The file that ``qfl leaderboard`` wrote, as it stands.
 
     Raises:
-        RunFolderError: If the folder holds no leaderboard, one of another version, or one that nobody finished.
+        RunFolderError: If the folder holds no leaderboard, or one of another version.
     """
     file = folder / BOARD_FILE
     try:
@@ -126,7 +126,16 @@ def read_content(folder: Path) -> Content:
         raise RunFolderError(f"{file} cannot be read ({error}); qfl leaderboard writes it") from error
     if not isinstance(about, dict) or about.get("schema") != SCHEMA:
         raise RunFolderError(f"{file} is none of version {SCHEMA}; run qfl leaderboard again with the same settings")
-    return content_of(about)
+    return about
+
+
+def read_content(folder: Path) -> Content:
+    """What it says.
+
+    Raises:
+        RunFolderError: As :func:`read_board`, and for one that nobody finished.
+    """
+    return content_of(read_board(folder))
 
 
 def content_of(about: Mapping[str, Any]) -> Content:
