@@ -119,6 +119,13 @@ def _parser() -> Parser:
     who = evaluate.add_mutually_exclusive_group(required=True)
     who.add_argument("--model", type=Path, metavar="FOLDER", help="folder that qfl train wrote")
     who.add_argument("--competitor", metavar="NAME", help="a competitor that needs no training")
+    who.add_argument(
+        "--pretrained",
+        nargs="?",
+        const="ppo",
+        metavar="AGENT",
+        help="a policy that comes with the package, ppo if not named; qfl pretrained lists them",
+    )
     evaluate.add_argument("--env", metavar="ID", help="environment; that of the model if not given")
     evaluate.add_argument("--seeds", type=_positive, default=10, help="episodes, on seeds 0, 1, ...")
     evaluate.add_argument("--split", default="test", help="train, val or test instances")
@@ -137,6 +144,12 @@ def _parser() -> Parser:
     )
     _add_scenario(evaluate, "that of the model, or small, if not given", None)
     _add_json(evaluate)
+
+    pretrained = add("pretrained", "List the trained policies that come with the package.")
+    pretrained.add_argument(
+        "--keep", nargs="+", type=Path, metavar="FOLDER", help="put finished runs of qfl train among them"
+    )
+    _add_json(pretrained)
 
     curves = add("curves", "Draw how the return of finished trainings rose, from their TensorBoard events.")
     curves.add_argument(

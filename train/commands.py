@@ -166,6 +166,17 @@ def evaluate(options: Namespace) -> None:
         print("\n" + table.LEGEND)
 
 
+def pretrained(options: Namespace) -> None:
+    """List the policies that come with the package, or add to them."""
+    from train import pretrained as shipped
+
+    for folder in options.keep or ():
+        _say(f"kept: {shipped.keep(folder)}")
+    shown = ("env_id", "agent", "preset", "steps", "seed", "parameters")
+    rows = [{name: getattr(plan, name) for name in shown} for plan in shipped.known().values()]
+    _print_rows(rows, options.json)
+
+
 def curves(options: Namespace) -> None:
     """Draw learning curves."""
     from train import curves as learning_curves
@@ -527,13 +538,19 @@ def _player(options: Namespace) -> tuple[str, dict[str, Any], Any]:
     from train import competitors as known
 
     arguments, execution = _arguments(options), _execution(options)
-    if options.model is None:
+    pretrained = getattr(options, "pretrained", None)
+    if options.model is None and pretrained is None:
         if execution is not None:
-            raise InvalidValueError("--backend", execution.backend, "none without --model")
+            raise InvalidValueError("--backend", execution.backend, "none without --model or --pretrained")
         env_id, competitor = _known_env(options.env or "qfl/Scheduling-v0"), known.make(options.competitor)
         competitor.require(env_id)
         return env_id, {"scenario": options.preset or "small", **arguments}, competitor
-    trained = known.load(options.model, execution)
+    if pretrained is None:
+        trained = known.load(options.model, execution)
+    else:
+        from train import pretrained as shipped
+
+        trained = shipped.load(_known_env(options.env or "qfl/Scheduling-v0"), pretrained, execution)
     env_id = _known_env(options.env or trained.plan.env_id)
     trained.require(env_id)
     return env_id, {"scenario": options.preset or trained.plan.preset, **trained.plan.arguments, **arguments}, trained

@@ -112,12 +112,13 @@ class SB3Model(Competitor):
 class TrainedModel(SB3Model):
     """What ``qfl train`` left in a folder, in the environment that it was trained in."""
 
-    def __init__(self, folder: Path, execution: Execution | None = None) -> None:
+    def __init__(self, folder: Path, execution: Execution | None = None, model: BaseAlgorithm | None = None) -> None:
         """Load the model.
 
         Args:
             folder: Where ``qfl train`` left it.
             execution: Where its circuits run; None for the fast simulator, without shots.
+            model: The model, where the folder has no file of it.
 
         Raises:
             ModelFileError: If there is no such model.
@@ -131,7 +132,9 @@ class TrainedModel(SB3Model):
             deterministic = bool(json.loads((folder / MODE_FILE).read_text())["deterministic"])
         except (ValueError, KeyError, OSError) as error:
             raise ModelFileError(f"{folder / MODE_FILE} does not say how {self.name!r} plays ({error})") from error
-        super().__init__(load_model(folder / MODEL_FILE, self.plan.settings["trained_by"]), deterministic, execution)
+        if model is None:
+            model = load_model(folder / MODEL_FILE, self.plan.settings["trained_by"])
+        super().__init__(model, deterministic, execution)
 
 
 def load_model(file: Path, algorithm: str) -> BaseAlgorithm:

@@ -126,7 +126,17 @@ def count_parameters(model: BaseAlgorithm) -> int:
     return sum(numbers.numel() for name, numbers in model.policy.named_parameters() if "_target." not in name)
 
 
-def _make_model(plan: TrainingPlan, env: VecMonitor, vector_env: FederatedVectorEnv, folder: Path) -> BaseAlgorithm:
+def untrained_model(plan: TrainingPlan) -> BaseAlgorithm:
+    """What a training of the plan begins with, to be given weights and to play."""
+    without_memory = {"buffer_size": 1} if "buffer_size" in plan.settings["algorithm"] else {}
+    settings = {**plan.settings, "algorithm": {**plan.settings["algorithm"], **without_memory}}
+    plan = replace(plan, settings=settings)
+    return _make_model(plan, *_training_env(plan, plan.environment), None)
+
+
+def _make_model(
+    plan: TrainingPlan, env: VecMonitor, vector_env: FederatedVectorEnv, folder: Path | None
+) -> BaseAlgorithm:
     """The untrained model, with the settings of the plan in the form that SB3 takes."""
     settings, algorithm = plan.settings, ALGORITHMS[plan.settings["trained_by"]]
     policies = MASKABLE_POLICIES if algorithm is MaskablePPO else Q_POLICIES if algorithm is DQN else POLICIES
@@ -146,7 +156,7 @@ def _make_model(plan: TrainingPlan, env: VecMonitor, vector_env: FederatedVector
         env,
         policy_kwargs=policy_kwargs,
         seed=plan.seed,
-        tensorboard_log=str(folder),
+        tensorboard_log=None if folder is None else str(folder),
         device="cpu",
         **keywords,
     )
