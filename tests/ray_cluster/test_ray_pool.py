@@ -79,7 +79,7 @@ def test_what_takes_too_long_on_a_node_is_ended(tmp_path, cluster):
     assert failed == [("misbehaving:Hangs", 0)] and len(returns["random"]) == 5
 
 
-@pytest.mark.parametrize("address", ["127.0.0.1:1", "nowhere", "auto"])
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "nowhere"])
 def test_an_address_that_does_not_answer_is_one_line(tmp_path, capsys, address):
     words = ["leaderboard", "--preset", "tiny", "--env", SCHEDULING, "--competitor", "random", "--ray", address]
     assert main([*words, "--out", str(tmp_path)]) == 2
