@@ -38,7 +38,7 @@ def _protection(axis: Any, rows: Rows) -> None:
 
 def _keys(axis: Any, rows: Rows) -> None:
     kilometres, fibre = np.linspace(0.0, 150.0, 301), Fibre()
-    for share in (0.0, 0.1, 0.2):
+    for share in (0.0, 0.05, 0.1):
         rate = decoy_state(fibre, kilometres, share).per_pulse
         axis.semilogy(kilometres, np.where(rate > 0, rate, np.nan), label=f"{share:.0%} intercepted")
     axis.set_xlabel("fibre in km")

@@ -8,7 +8,16 @@ from qfl_envs.system.federation import FederatedSystem
 from qfl_envs.system.learning.aggregation import Updates
 from qfl_envs.system.security.attacked import Adversary, AttackedSystem, Defence
 
-SCENARIO = Scenario.preset("tiny").replace({"learning": {"model": "logistic"}, "num_devices": 8, "deadline_s": 10.0})
+# no packet is lost and no battery empty
+SCENARIO = Scenario.preset("tiny").replace(
+    {
+        "learning": {"model": "logistic"},
+        "num_devices": 8,
+        "deadline_s": 1e3,
+        "radio": {"link_drop": 0.0, "waterfall": 0.0},
+        "fleet": {"battery_j": [1e6, 1e6]},
+    }
+)
 
 
 def play(system, rounds=2, seeds=(0, 1)):
