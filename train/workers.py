@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from train import competitors
-from train.evaluation import Episode, make_env, play
+from train.evaluation import Episode, make_env_of, play
 from train.plans import TrainingPlan
 
 _steps_done: Any = None
@@ -82,4 +82,5 @@ def _play(env_id: str, arguments: dict[str, Any], name: str, model: Path | None,
     import torch
 
     torch.set_num_threads(1)
-    return play(make_env(env_id, "test", arguments), competitors.make(name, model), seed)
+    player = competitors.make(name, model)
+    return play(make_env_of(player, env_id, "test", arguments), player, seed)
