@@ -5,6 +5,7 @@ Which devices take part is the environment's own rule, those with the largest lo
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import gymnasium as gym
@@ -56,11 +57,12 @@ class Recalibrate(FineTune):
 class SolvedHead(Recalibrate):
     """Recalibrates the last layer by a quadratic loss, solved and rounded, in every round, with a quarter.
 
-    Control of ``annealed-head``. The environment has to offer ``"solved_head"`` among its ``adaptations``.
+    Control of ``annealed-head``. It plays where the environment offers ``"solved_head"`` among its ``adaptations``.
     """
 
     name = "solved-head"
     by_default = False  # not in the default environment
+    arguments: ClassVar[Mapping[str, Any]] = {"adaptations": ("solved_head",)}
     adaptation = Adaptation.SOLVE_HEAD
 
 

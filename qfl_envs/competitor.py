@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, ClassVar, Literal
@@ -64,12 +65,14 @@ class Competitor:
         kind: ``"classical"``, ``"quantum"``, or ``"privileged"`` if it uses more than the observation.
         environments: Ids that it supports.
         by_default: Whether it competes where nobody is named; not if it needs much time or an optional package.
+        arguments: Of the environment, without which it does not offer what the competitor decides.
     """
 
     name: str
     kind: Kind = "classical"
     by_default: bool = True
     environments: ClassVar[tuple[str, ...]] = ()
+    arguments: ClassVar[Mapping[str, Any]] = {}
 
     def __init__(self) -> None:
         """Begin with no time spent."""

@@ -139,13 +139,13 @@ def compare_teams(options: Namespace) -> None:
 def evaluate(options: Namespace) -> None:
     """Play some episodes."""
     from train import summaries, table
-    from train.evaluation import play
+    from train.evaluation import make_env_of, play
     from train.progress import progress_bar
     from train.scores import find_scale
 
     env_id, environment, competitor = _player(options)
     arguments = {name: value for name, value in environment.items() if name != "scenario"}
-    env = _make_env(env_id, options.split, environment)
+    env = make_env_of(competitor, env_id, options.split, environment)
     scale, meaning = find_scale(env_id, environment["scenario"], options.split, arguments)
     episodes = []
     with progress_bar(options.seeds, "episode") as bar:
@@ -338,6 +338,7 @@ def case_study(options: Namespace) -> None:
 def render(options: Namespace) -> None:
     """Draw an episode."""
     from train.animation import WRITERS, draw_episode
+    from train.evaluation import make_env_of
 
     if options.out is not None and options.out.suffix not in WRITERS:
         raise InvalidValueError("--out", str(options.out), "a file that ends in " + " or ".join(WRITERS))
@@ -345,7 +346,7 @@ def render(options: Namespace) -> None:
         raise InvalidValueError("--out", str(options.out), "nothing beside --human, which writes no file")
     mode = "human" if options.human else "ansi" if options.out is None else "rgb_array"
     env_id, environment, competitor = _player(options)
-    env = _make_env(env_id, "test", environment, render_mode=mode)
+    env = make_env_of(competitor, env_id, "test", environment, render_mode=mode)
     frames = draw_episode(env, competitor, options.seed, options.rounds)
     if mode == "ansi":
         for frame in frames:

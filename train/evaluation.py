@@ -92,6 +92,13 @@ def tier_of(env: gym.Env[Any, Any]) -> str:
     return model if model in ("surrogate", "none") else "real"
 
 
+def make_env_of(
+    competitor: Competitor, env_id: str, split: str, arguments: Mapping[str, Any], **keywords: Any
+) -> gym.Env[Any, Any]:
+    """An environment that offers what a competitor decides; what is asked for goes before what it needs."""
+    return make_env(env_id, split, {**competitor.arguments, **arguments}, **keywords)
+
+
 def play(env: gym.Env[Any, Any], competitor: Competitor, seed: int) -> Episode:
     """One episode.
 

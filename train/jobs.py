@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from qfl_envs.errors import QflError
 from train import competitors
-from train.evaluation import make_env, play
+from train.evaluation import make_env_of, play
 from train.plans import MODEL_FILE, TrainingPlan, read_plan
 from train.protocol import SPLIT
 from train.results import Entry, Failure, Record, Training
@@ -172,9 +172,10 @@ def _play(job: PlayJob) -> Record:
 
     torch.set_num_threads(1)
     env_id, name = job.entry
-    env = make_env(env_id, SPLIT, job.arguments)
+    competitor = competitors.make(name, job.model)
+    env = make_env_of(competitor, env_id, SPLIT, job.arguments)
     try:
-        episode = play(env, competitors.make(name, job.model), job.seed)
+        episode = play(env, competitor, job.seed)
     finally:
         env.close()
     return dataclasses.replace(episode, competitor=name)

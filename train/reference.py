@@ -16,7 +16,7 @@ from typing import Any
 
 import baselines
 from train import competitors as known
-from train.evaluation import make_env, play
+from train.evaluation import make_env_of, play
 from train.runs import RunFolder, write_atomically
 from train.statistics import estimate
 
@@ -105,19 +105,21 @@ def measure(plan: Plan, folder: RunFolder, progress: Callable[[], object] | None
         kept = folder.read()
         done = {_episode_key(line) for line in kept}
         for key in plan.keys():
-            env = make_env(key["env_id"], plan.split, {"scenario": key["preset"], **TIERS[plan.tier]})
+            arguments = {"scenario": key["preset"], **TIERS[plan.tier]}
             players = {name: known.make(name) for name in plan.names(key["env_id"])}
+            envs = {name: make_env_of(player, key["env_id"], plan.split, arguments) for name, player in players.items()}
             for seed in range(plan.seeds):
                 for name, player in players.items():
                     line = {**key, "competitor": name, "seed": seed}
                     if _episode_key(line) not in done:
-                        played = play(env, player, seed).episode_return
+                        played = play(envs[name], player, seed).episode_return
                         line |= {"return": played, "version": version("qfl-envs"), "command": plan.command}
                         folder.append(line)
                         kept.append(line)
                     if progress is not None:
                         progress()
-            env.close()
+            for env in envs.values():
+                env.close()
     rows = summarise([line for line in kept if {name: line[name] for name in KEY} in plan.keys()])
     if not plan.speed:
         return rows

@@ -10,6 +10,7 @@ beside as many uniform draws as there are shots.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import gymnasium as gym
@@ -77,13 +78,14 @@ class SettingsModel:
 class Settings(Rule):
     """Fine-tunes in every round, with everybody, under settings that QAOA chooses by the losses so far. Simulated.
 
-    The environment has to offer ``"settings"`` among its ``adaptations``.
+    It plays where the environment offers ``"settings"`` among its ``adaptations``.
     """
 
     name = "qaoa-settings"
     kind: Kind = "quantum"
     by_default = False  # not in the default environment
     environments: ClassVar[tuple[str, ...]] = ("qfl/Drift-v0",)
+    arguments: ClassVar[Mapping[str, Any]] = {"adaptations": ("settings",)}
     depth: ClassVar[int] = 3
     shots: ClassVar[int] = 4
     """A third of the settings; with more, the best of the shots is that of all."""

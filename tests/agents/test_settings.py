@@ -10,6 +10,8 @@ import qfl_envs  # noqa: F401  registers the environments
 from agents.qaoa.settings import FEATURES, OPTIONS, SettingsModel
 from qfl_envs.errors import InvalidValueError
 from qfl_envs.system.learning.adaptation import CANDIDATES, Adaptation
+from train import competitors
+from train.evaluation import make_env_of, play
 
 SETTINGS = ("qaoa-settings", "uniform-settings", "exhaustive-settings")
 WAYS = {"annealed-head": "annealed_head", "solved-head": "solved_head", **dict.fromkeys(SETTINGS, "settings")}
@@ -94,3 +96,13 @@ def test_circuits_and_enumeration_choose_better_than_a_uniform_draw():
         picked[name] = np.mean([competitor.pick(view) for _ in range(200)])
     assert picked["exhaustive-settings"] == 0
     assert picked["qaoa-settings"] < picked["uniform-settings"] < 3
+
+
+@pytest.mark.parametrize("name", WAYS)
+def test_who_needs_another_way_to_adapt_plays_where_nobody_names_it(name):
+    player, given = competitors.make(name), {"scenario": "tiny", "learning": {"model": "none"}, "max_rounds": 2}
+    env = make_env_of(player, "qfl/Drift-v0", "test", given)
+    assert env.unwrapped.task.adaptations == (WAYS[name],)
+    assert play(env, player, 0).rounds == 2
+    named = make_env_of(player, "qfl/Drift-v0", "test", {**given, "adaptations": ["head", WAYS[name]]})
+    assert named.unwrapped.task.adaptations == ("head", WAYS[name])

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tabulate import tabulate
 
 from train.claims.data import Catalogue
-from train.claims.verdicts import RULE, Measurement
-
-if TYPE_CHECKING:
-    from train.claims.run import Judged
+from train.claims.verdicts import RULE, Judged, Measurement
 
 INTRODUCTION = """\
 <!-- Written by qfl claims; run it again instead of editing. -->

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 from train.claims.data import Catalogue, Claim, Plan
 from train.claims.experiments import Unit, Values, make
 from train.claims.page import page, to_json
-from train.claims.verdicts import Measurement, measured, verdict
+from train.claims.verdicts import Judged, measured, verdict
 from train.progress import progress_bar
 from train.protocol import code_version
 from train.runs import RunFolder, RunFolderError, read_lines, write_atomically
@@ -20,21 +19,6 @@ from train.runs import RunFolder, RunFolderError, read_lines, write_atomically
 PAGE_FILE, DATA_FILE = "claims.md", "claims.json"
 PACKAGES = ("gymnasium", "numpy", "scipy", "stable-baselines3", "torch")
 """What results depend on; an experiment is not continued with other versions."""
-
-
-@dataclass(frozen=True)
-class Judged:
-    """A claim with its verdict.
-
-    Attributes:
-        claim: What is claimed.
-        verdict: See :mod:`train.claims.verdicts`.
-        measurements: What was found.
-    """
-
-    claim: Claim
-    verdict: str
-    measurements: Sequence[Measurement]
 
 
 def run(

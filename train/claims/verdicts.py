@@ -54,6 +54,21 @@ class Measurement:
         return PARTLY if self.found.low > self.measure.partly_from else NOT
 
 
+@dataclass(frozen=True)
+class Judged:
+    """A claim with its verdict.
+
+    Attributes:
+        claim: What is claimed.
+        verdict: One of the five words above.
+        measurements: What was found.
+    """
+
+    claim: Claim
+    verdict: str
+    measurements: Sequence[Measurement]
+
+
 def measured(measure: Measure, rows: Sequence[Mapping[str, Any]]) -> Measurement:
     """Take a measure of the rows of its experiment."""
     ours, theirs = (_values(rows, series, measure.quantity) for series in (measure.ours, measure.theirs))

@@ -12,7 +12,7 @@ import numpy as np
 from qfl_envs.rendering import Recording
 from qfl_envs.system.network.mobility import area_radius_m
 from train import competitors, outside
-from train.evaluation import make_env
+from train.evaluation import make_env_of
 from train.protocol import SPLIT
 from train.report.content import Content, Entry, Place
 from train.runs import write_atomically
@@ -47,8 +47,8 @@ def replay_of(folder: Path, content: Content, place: Place, say: Callable[[str],
 def record(folder: Path, content: Content, place: Place, entry: Entry) -> dict[str, Any]:
     """Play an episode and keep what a drawing of each round needs, as plain JSON values."""
     arguments = {"scenario": content.about["preset"], **content.about["arguments"]}
-    env = make_env(place.env_id, SPLIT, arguments, render_mode="ansi")
     competitor = competitors.make(entry.name, _model(folder, place, entry))
+    env = make_env_of(competitor, place.env_id, SPLIT, arguments, render_mode="ansi")
     observation, _ = env.reset(seed=SEED)
     competitor.reset(env, SEED)
     recording: Recording = env.unwrapped.recording  # type: ignore[attr-defined]
