@@ -20,9 +20,10 @@ test: $(INSTALLED)
 	$(VENV)/bin/mypy
 	$(VENV)/bin/pytest -q -n 2
 
-# RLlib, and what the environments promise on its older Gymnasium, which draws nothing
+# RLlib, the leaderboard on a Ray cluster, and what the environments promise on its older Gymnasium, which draws nothing
 test-rllib: $(RLLIB_INSTALLED)
 	$(RLLIB)/bin/pytest -q tests/rllib
+	$(RLLIB)/bin/pytest -q tests/ray_cluster
 	$(RLLIB)/bin/pytest -q -n 2 -k "not picture" $(CONFORMITY)
 
 # the page of the leaderboard in a real browser; fails where there is no Chromium (Debian: apt-get install chromium)

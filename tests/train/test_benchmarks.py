@@ -9,7 +9,7 @@ from gymnasium import spaces
 
 import qfl_envs  # noqa: F401
 from qfl_envs.quantum import pennylane
-from train.benchmarks import circuits, environments, scaling, solvers
+from train.benchmarks import circuits, environments, harness, scaling, solvers
 from train.benchmarks.circuits import ExecutorsDisagreeError, Workload
 from train.benchmarks.timing import interleaved_medians, medians_of_turns
 
@@ -158,3 +158,15 @@ def test_memory_is_that_of_a_process_of_its_own_in_which_everyone_trains():
     assert row["workload"].startswith("tiny, ")
     assert "of 6 devices train" in row["workload"]
     assert not row["workload"].startswith("tiny, 0 ")
+
+
+def test_the_harness_is_measured_beside_a_bare_loop_by_wall_and_processor_time(monkeypatch):
+    seconds = {"bare": iter([1.0, 2.0, 3.0]), "harness": iter([1.1, 2.2, 3.3])}
+    monkeypatch.setattr(harness.subprocess, "run", lambda *_, **__: time.sleep(0.01 * next(seconds["bare"])))
+    monkeypatch.setattr(harness, "run", lambda *_: time.sleep(0.01 * next(seconds["harness"])))
+    monkeypatch.setattr(harness, "publish", lambda *_: None)
+    (row,) = harness.measure(names=("random",), seeds=5)
+    assert row["episodes"] == 5
+    assert 0.02 <= row["bare_s"] < row["harness_s"] + 0.01
+    assert row["overhead"] == pytest.approx(row["harness_s"] / row["bare_s"] - 1)
+    assert row["overhead_cpu"] == pytest.approx(row["harness_cpu_s"] / row["bare_cpu_s"] - 1)

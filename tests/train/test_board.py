@@ -115,7 +115,7 @@ def test_the_command_of_a_row_can_be_typed_and_asks_for_its_settings():
     config = boards.config(["ppo"], arguments={"num_devices": 7})
     words = shlex.split(command_of((SCHEDULING, "ppo"), config))
     options = _parser().parse_args(words[1:])
-    assert (options.env, options.competitor, options.preset) == ([SCHEDULING], ["ppo"], "tiny")
+    assert (options.env, options.competitor, options.preset) == ([SCHEDULING], ["ppo"], ["tiny"])
     assert (options.seeds, options.steps, options.training_seed) == (6, 256, 0)
     assert options.arguments == {"num_devices": 7}
 
