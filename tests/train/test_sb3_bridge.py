@@ -1,4 +1,3 @@
-import time
 
 import gymnasium as gym
 import numpy as np
@@ -256,21 +255,6 @@ def test_rendering_gives_the_picture_of_each_row():
     env.reset()
     assert [image.shape for image in env.get_images()] == [(540, 960, 3)] * 3
     assert env.render().ndim == 3
-
-
-def test_at_256_rows_it_keeps_most_of_the_speed():
-    env, native = bridge(num_envs=256, max_rounds=20), bridge(num_envs=256, max_rounds=20).vector_env
-    env.reset()
-    native.reset()
-    taken = {env: [], native: []}
-    rng = np.random.default_rng(0)
-    for _ in range(60):
-        actions = rng.integers(0, 4, (256, 6))
-        for player, times in taken.items():
-            begin = time.perf_counter()
-            player.step(actions)
-            times.append(time.perf_counter() - begin)
-    assert np.median(taken[native]) / np.median(taken[env]) >= 0.7
 
 
 def test_the_scalar_environment_beneath_passes_gymnasiums_own_check():
