@@ -537,6 +537,7 @@ def benchmark(options: Namespace) -> None:
 def _player(options: Namespace) -> tuple[str, dict[str, Any], Any]:
     """Environment, its arguments, and the competitor that the options name."""
     from train import competitors as known
+    from train.loading import load
 
     arguments, execution = _arguments(options), _execution(options)
     pretrained = getattr(options, "pretrained", None)
@@ -547,7 +548,7 @@ def _player(options: Namespace) -> tuple[str, dict[str, Any], Any]:
         competitor.require(env_id)
         return env_id, {"scenario": options.preset or "small", **arguments}, competitor
     if pretrained is None:
-        trained = known.load(options.model, execution)
+        trained = load(options.model, execution)
     else:
         from train import pretrained as shipped
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import agents
 import baselines
@@ -13,11 +13,7 @@ from qfl_envs.errors import InvalidValueError
 from qfl_envs.fields import reject_unknown
 from train import algorithms as trained_agents
 from train import outside, settings
-
-if TYPE_CHECKING:
-    from agents.policies.execution import Execution
-    from train.trained import TrainedModel
-    from train.trained_team import TrainedTeam
+from train.loading import load
 
 DEFAULT_AGENTS = ("ppo",)
 """Trained competitors that take part where nobody is named: to train all of them takes hours."""
@@ -82,26 +78,3 @@ def make(name: str, model: Path | None = None) -> Competitor:
             raise InvalidValueError("model", None, f"the folder of a training run, since {name!r} is trained")
         return load(model)
     return baselines.make(name) if name in baselines.names() else agents.make(name)
-
-
-def load(folder: Path, execution: Execution | None = None) -> TrainedModel | TrainedTeam:
-    """What ``qfl train`` left in a folder, as a competitor.
-
-    Args:
-        folder: Of the training run.
-        execution: Where circuits of an agent of SB3 run; None for the fast simulator, without shots.
-
-    Raises:
-        ModelFileError: If there is no finished training.
-        InvalidValueError: For an execution of what has no such circuits.
-    """
-    from train.plans import read_plan
-    from train.trained import TrainedModel
-    from train.trained_team import TrainedTeam
-
-    agent = read_plan(folder).agent
-    if not settings.is_team(agent):
-        return TrainedModel(folder, execution)
-    if execution is not None:
-        raise InvalidValueError("backend", execution.backend, f"none for {agent!r}, a team of devices")
-    return TrainedTeam(folder)

@@ -121,11 +121,11 @@ def _object(name: str) -> Competitor:
 
 
 def _model(name: str, file: Path) -> Competitor:
-    from train import competitors
+    from train.loading import load
     from train.trained import SB3Model, load_model
 
     if _has_plan(file):
-        return competitors.load(file.parent)
+        return load(file.parent)
 
     class OutsideModel(SB3Model):
         """Of an unknown author, who plays its most likely actions wherever the spaces are those of its training."""

@@ -20,6 +20,7 @@ from train.case_study.settings import LARGE_HIDDEN, SERIES, CaseStudy
 from train.claims.data import Plan
 from train.claims.local_work import RULES
 from train.evaluation import Episode, make_env, play
+from train.loading import load
 
 Unit = tuple[str, int]
 """Series and seed."""
@@ -191,7 +192,7 @@ class Trainings(Experiment):
         model.mkdir(parents=True, exist_ok=True)
         if not (model / MODEL_FILE).exists():
             train(plan, model)
-        player = competitors.load(model)
+        player = load(model)
         env = make_env(settings["env"], "test", plan.environment)
         returns = [play(env, player, episode).episode_return for episode in range(settings["episodes"])]
         curve = curve_of(model)
