@@ -40,7 +40,7 @@ def write_into(folder: Path, page: Path) -> Path:
 
 def tables(board: Mapping[str, Any]) -> str:
     """A heading and a table for each environment, with what tells entries apart."""
-    parts = [f"{board['title']}."]
+    parts = [board["title"]]
     for environment in board["environments"]:
         rows = [_row(row) for row in environment["rows"]]
         parts += [
