@@ -14,6 +14,7 @@ from train import competitors, outside
 from train.board import board
 from train.jobs import Done, Job, PlayJob, Pool, TrainJob, too_long
 from train.matrix import Matrix
+from train.plans import model_name
 from train.plots import accuracy_over_time
 from train.progress import progress_bar
 from train.results import Entry, Failure, Record, Results, Training, record_from_row, to_row
@@ -164,7 +165,7 @@ class _Competition:
         ]
 
     def _model(self, entry: Entry) -> Path:
-        return self.folder.path / "models" / f"{entry[0].split('/')[-1]}-{entry[1]}"
+        return self.folder.path / "models" / model_name(*entry)
 
 
 def _before(job: Job, failed: Failure) -> bool:

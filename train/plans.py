@@ -87,6 +87,11 @@ def plan_training(
     return TrainingPlan(agent, env_id, preset, steps, seed, dict(arguments), settings)
 
 
+def model_name(env_id: str, agent: str) -> str:
+    """Name of the folder of a model where those of several agents and environments lie together."""
+    return f"{env_id.split('/')[-1]}-{agent}"
+
+
 def read_plan(folder: Path) -> TrainingPlan:
     """The plan of a training run that is complete.
 

@@ -10,7 +10,7 @@ import torch
 
 from agents.policies.execution import Execution
 from qfl_envs.errors import InvalidValueError
-from train.plans import MODE_FILE, MODEL_FILE, PLAN_FILE, ModelFileError, TrainingPlan, read_plan
+from train.plans import MODE_FILE, MODEL_FILE, PLAN_FILE, ModelFileError, TrainingPlan, model_name, read_plan
 from train.settings import is_team
 from train.trained import UNLOADABLE, TrainedModel, load_model
 from train.training import untrained_model
@@ -43,7 +43,7 @@ def load(env_id: str, agent: str, execution: Execution | None = None) -> Trained
     if (env_id, agent) not in plans:
         there = [f"{name} in {place}" for place, name in plans]
         raise InvalidValueError("pretrained agent", f"{agent} in {env_id}", there or "none: there are no such policies")
-    folder, model = FOLDER / folder_name(env_id, agent), untrained_model(plans[env_id, agent])
+    folder, model = FOLDER / model_name(env_id, agent), untrained_model(plans[env_id, agent])
     try:
         model.policy.load_state_dict(torch.load(folder / WEIGHTS_FILE, map_location="cpu", weights_only=True))
     except (*UNLOADABLE, pickle.UnpicklingError) as error:
@@ -68,14 +68,9 @@ def keep(trained: Path) -> Path:
     size = sum(part.numel() * part.element_size() for part in weights.values())
     if size > MOST_BYTES:
         raise InvalidValueError(f"bytes of {plan.agent} in {plan.env_id}", size, f"up to {MOST_BYTES}")
-    folder = FOLDER / folder_name(plan.env_id, plan.agent)
+    folder = FOLDER / model_name(plan.env_id, plan.agent)
     folder.mkdir(parents=True, exist_ok=True)
     for name in (PLAN_FILE, MODE_FILE):
         shutil.copyfile(trained / name, folder / name)
     torch.save(weights, folder / WEIGHTS_FILE)
     return folder
-
-
-def folder_name(env_id: str, agent: str) -> str:
-    """Name of the folder of a policy."""
-    return f"{env_id.split('/')[-1]}-{agent}"

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import gymnasium as gym
 import numpy as np
 
+from agents.qaoa.account import CircuitAccount
 from agents.qaoa.angles import Angles, linear_ramp, transferred
 from agents.qaoa.blocks import descend
 from agents.qaoa.one_hot import OneHotQAOA
@@ -17,7 +18,6 @@ from agents.qaoa.tuning import OnlineAngles
 from baselines.allocation.problem import Allocation, AllocationProblem
 from qfl_envs.competitor import Cost, Kind, Rule
 from qfl_envs.system.decision import Decision
-from qfl_envs.system.devices import server_seconds
 from qfl_envs.view import NetworkView
 
 
@@ -35,7 +35,7 @@ class Allocator(Rule):
     def __init__(self) -> None:
         """Begin with no circuit run."""
         super().__init__()
-        self._circuits, self._shots, self._quantum_s = 0, 0, 0.0
+        self._account = CircuitAccount()
 
     def decide(self, view: NetworkView) -> Decision:
         """Allocate for the largest sum-rate.
@@ -45,10 +45,8 @@ class Allocator(Rule):
         """
         problem = AllocationProblem.from_view(view, self.env.task.allow_idle)
         problem.require_interference(self.name)
-        circuits, shots = self._circuits, self._shots
         allocation = self.allocate(problem)
-        if self._circuits > circuits:
-            self._quantum_s += server_seconds(view.scenario.fleet, self._shots - shots)
+        self._account.end_decision(view.scenario.fleet)
         return allocation.decision(view.scenario.radio)
 
     @abstractmethod
@@ -57,20 +55,11 @@ class Allocator(Rule):
 
     def ran(self, circuits: int, shots: int) -> None:
         """Count circuits of some shots each."""
-        self._circuits += circuits
-        self._shots += circuits * shots
+        self._account.ran(circuits, shots)
 
     def cost(self) -> Cost:
         """Per decision; the processor is the fleet's, with the geometric mean of its seconds per shot."""
-        decisions = max(self._decisions, 1)
-        return Cost(
-            parameters=self.num_angles,
-            circuit_evaluations=self._circuits / decisions,
-            shots=self._shots / decisions,
-            decision_s=self._seconds / decisions,
-            quantum_parameters=self.num_angles,
-            quantum_s=self._quantum_s / decisions,
-        )
+        return self._account.cost(self._decisions, self._seconds, self.num_angles)
 
 
 class OneShot(Allocator):

@@ -14,13 +14,14 @@ probability, and their exact marginals are drawn from, as in :mod:`agents.qaoa.o
 
 from __future__ import annotations
 
-import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import gymnasium as gym
 import numpy as np
 
+from agents.qaoa.account import CircuitAccount
 from agents.qaoa.angles import Angles, transferred
 from agents.qaoa.marginals import marginals
 from agents.qaoa.projection import project
@@ -102,6 +103,17 @@ def best_of(problem: SelectionProblem, working: np.ndarray, shots: int, rng: np.
     return best
 
 
+def best_by_price(problem: SelectionProblem, set_at: Callable[[float], np.ndarray], times: int) -> np.ndarray:
+    """The best of some sets (M), each found at a price; that of one sets the price of the next, where it is higher."""
+    price, sets = problem.guessed_price(), []
+    for _ in range(times):
+        sets.append(set_at(price))
+        price = max(price, float(problem.ratio(sets[-1][None])[0]))
+    found = np.stack(sets)
+    best: np.ndarray = found[problem.ratio(found).argmax()]
+    return best
+
+
 class Scheduling(AgeAndSpeed):
     """Who takes part by two circuits of depth one on all devices, with transferred angles; best of shots. Simulated.
 
@@ -118,7 +130,7 @@ class Scheduling(AgeAndSpeed):
     def __init__(self) -> None:
         """Begin with no circuit run."""
         super().__init__()
-        self._circuits, self._quantum_s = 0, 0.0
+        self._account = CircuitAccount()
 
     def reset(self, env: gym.Env[Any, Any], seed: int) -> None:
         """Take the angles."""
@@ -127,38 +139,23 @@ class Scheduling(AgeAndSpeed):
 
     def decide(self, view: NetworkView) -> Decision:
         """Decide, and count the time of the processor."""
-        before = self._circuits
         decision = super().decide(view)
-        if self._circuits > before:
-            fleet = view.scenario.fleet
-            shot_s = math.sqrt(fleet.shot_s[0] * fleet.shot_s[1])
-            self._quantum_s += fleet.queue_s + (self._circuits - before) * self.shots * shot_s
+        self._account.end_decision(view.scenario.fleet)
         return decision
 
     def best_set(self, value: np.ndarray, seconds: np.ndarray, most: int) -> np.ndarray:
         """The best shot; that of the first circuit sets the price for the second."""
         problem = SelectionProblem(value, seconds, most)
-        price, sets = problem.guessed_price(), []
-        for _ in range(self.circuits):
-            sets.append(best_of(problem, probabilities(problem, price, self._angles), self.shots, self.rng))
-            self._circuits += 1
-            price = max(price, float(problem.ratio(sets[-1][None])[0]))
-        both = np.stack(sets)
-        best: np.ndarray = both[problem.ratio(both).argmax()]
-        return best
+
+        def shot(price: float) -> np.ndarray:
+            self._account.ran(1, self.shots)
+            return best_of(problem, probabilities(problem, price, self._angles), self.shots, self.rng)
+
+        return best_by_price(problem, shot, self.circuits)
 
     def cost(self) -> Cost:
         """Per decision; the processor is the fleet's, with the geometric mean of its seconds per shot."""
-        decisions = max(self._decisions, 1)
-        angles = 2 if self._circuits else 0
-        return Cost(
-            parameters=angles,
-            circuit_evaluations=self._circuits / decisions,
-            shots=self._circuits * self.shots / decisions,
-            decision_s=self._seconds / decisions,
-            quantum_parameters=angles,
-            quantum_s=self._quantum_s / decisions,
-        )
+        return self._account.cost(self._decisions, self._seconds, 2 if self._account.circuits else 0)
 
 
 class UniformScheduling(Scheduling):
@@ -183,11 +180,10 @@ class GreedyScheduling(Scheduling):
     def best_set(self, value: np.ndarray, seconds: np.ndarray, most: int) -> np.ndarray:
         """The best of the local minima; that of the first price sets the second."""
         problem = SelectionProblem(value, seconds, most)
-        price, sets = problem.guessed_price(), []
-        for _ in range(self.circuits):
+
+        def minimum(price: float) -> np.ndarray:
             *_, choice = icm(problem.qubo(price))
-            sets.append(problem.trimmed(choice == WORK)[0])
-            price = max(price, float(problem.ratio(sets[-1][None])[0]))
-        both = np.stack(sets)
-        best: np.ndarray = both[problem.ratio(both).argmax()]
-        return best
+            found: np.ndarray = problem.trimmed(choice == WORK)[0]
+            return found
+
+        return best_by_price(problem, minimum, self.circuits)

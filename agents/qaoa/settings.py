@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 import gymnasium as gym
 import numpy as np
 
+from agents.qaoa.account import CircuitAccount
 from agents.qaoa.angles import linear_ramp
 from agents.qaoa.one_hot import OneHotQAOA
 from baselines.adaptation import round_of
@@ -93,7 +94,7 @@ class Settings(Rule):
     def __init__(self) -> None:
         """Begin with no circuit run."""
         super().__init__()
-        self._circuits, self._quantum_s = 0, 0.0
+        self._account = CircuitAccount()
 
     def reset(self, env: gym.Env[Any, Any], seed: int) -> None:
         """Forget what was tried in other episodes."""
@@ -117,23 +118,14 @@ class Settings(Rule):
         # beta A means the same for variables of different numbers of options A; here there is one angle for all
         angles = linear_ramp(self.depth, round(sum(OPTIONS) / len(OPTIONS)))
         choice, _ = OneHotQAOA(cost, precision="double").best_of_shots(angles, self.shots, [self.rng])
-        self._circuits += 1
-        fleet = view.scenario.fleet
-        self._quantum_s += fleet.queue_s + self.shots * math.sqrt(fleet.shot_s[0] * fleet.shot_s[1])
+        self._account.ran(1, self.shots)
+        self._account.end_decision(view.scenario.fleet)
         return int(np.ravel_multi_index(tuple(choice[0]), OPTIONS))
 
     def cost(self) -> Cost:
         """Per decision; the processor is the fleet's, with the geometric mean of its seconds per shot."""
-        decisions = max(self._decisions, 1)
-        angles = 2 * self.depth if self._circuits else 0
-        return Cost(
-            parameters=angles,
-            circuit_evaluations=self._circuits / decisions,
-            shots=self._circuits * self.shots / decisions,
-            decision_s=self._seconds / decisions,
-            quantum_parameters=angles,
-            quantum_s=self._quantum_s / decisions,
-        )
+        angles = 2 * self.depth if self._account.circuits else 0
+        return self._account.cost(self._decisions, self._seconds, angles)
 
 
 class UniformSettings(Settings):

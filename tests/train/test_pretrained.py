@@ -11,7 +11,7 @@ from qfl_envs.errors import InvalidValueError
 from train import pretrained
 from train.cli import main
 from train.evaluation import make_env
-from train.plans import ModelFileError, plan_training
+from train.plans import ModelFileError, model_name, plan_training
 from train.trained import TrainedModel
 from train.training import train
 
@@ -89,5 +89,5 @@ def test_large_weights_are_not_kept(trained, tmp_path, monkeypatch):
 @pytest.mark.parametrize(("env_id", "agent"), list(pretrained.known()) or [None])
 def test_shipped_policies_load_and_are_small(env_id, agent):
     assert pretrained.load(env_id, agent).plan.preset == "small"
-    file = pretrained.FOLDER / pretrained.folder_name(env_id, agent) / pretrained.WEIGHTS_FILE
+    file = pretrained.FOLDER / model_name(env_id, agent) / pretrained.WEIGHTS_FILE
     assert file.stat().st_size < pretrained.MOST_BYTES

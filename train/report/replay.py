@@ -13,6 +13,7 @@ from qfl_envs.rendering import Recording
 from qfl_envs.system.network.mobility import area_radius_m
 from train import competitors, outside
 from train.evaluation import make_env_of
+from train.plans import model_name
 from train.protocol import SPLIT
 from train.report.content import Content, Entry, Place
 from train.runs import write_atomically
@@ -120,7 +121,7 @@ def _model(folder: Path, place: Place, entry: Entry) -> Path | None:
         return outside.file_of(entry.name)
     if entry.row["training"] is None:
         return None
-    return folder / "models" / f"{place.env_id.split('/')[-1]}-{entry.name}"
+    return folder / "models" / model_name(place.env_id, entry.name)
 
 
 def _file_name(name: str) -> str:
