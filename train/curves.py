@@ -9,9 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib import colormaps
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from tabulate import tabulate
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -19,6 +16,7 @@ from qfl_envs.errors import InvalidValueError
 from qfl_envs.scenario import Learning
 from train import competitors
 from train.evaluation import Episode
+from train.panels import line_styles, panels
 from train.plans import PLAN_FILE, TrainingPlan, read_plan
 from train.results import record_from_row
 from train.runs import RESULTS_FILE, read_lines
@@ -98,19 +96,17 @@ def draw(curves: Sequence[Curve], path: Path) -> None:
     """
     environments = list(dict.fromkeys(curve.plan.env_id for curve in curves))
     agents = sorted({curve.plan.agent for curve in curves})
-    colours = {agent: colormaps["tab10"](index % 10) for index, agent in enumerate(agents)}
-    figure = Figure(figsize=(5.2 * len(environments), 4.0), dpi=100, layout="constrained")
-    FigureCanvasAgg(figure)
-    panels = figure.subplots(1, len(environments), squeeze=False)[0]
-    for axes, env_id in zip(panels, environments, strict=True):
+    styles = line_styles(agents)
+    figure, all_axes = panels(len(environments), 5.2, 4.0, dpi=100)
+    for axes, env_id in zip(all_axes, environments, strict=True):
         for curve in (one for one in curves if one.plan.env_id == env_id):
             label = f"{curve.plan.agent}, seed {curve.plan.seed}"
-            axes.plot(curve.steps, curve.returns, label=label, color=colours[curve.plan.agent], linewidth=1.4)
+            axes.plot(curve.steps, curve.returns, label=label, linewidth=1.4, **styles[curve.plan.agent])
         axes.set_title(env_id)
         axes.set_xlabel("environment steps")
         axes.grid(alpha=0.25)
         axes.legend(fontsize=8, loc="lower right")
-    panels[0].set_ylabel("return in training, mean of 100 episodes")
+    figure.supylabel("return in training, mean of 100 episodes", fontsize="medium")
     figure.savefig(path)
 
 

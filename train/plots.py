@@ -7,11 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from matplotlib import colormaps
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
 from train.evaluation import Episode
+from train.panels import line_styles, panels
 from train.runs import write_atomically
 
 GRID_POINTS = 200
@@ -28,19 +26,17 @@ def accuracy_over_time(episodes: Mapping[str, Sequence[Episode]], targets: Mappi
         path: PNG to write.
     """
     names = sorted({episode.competitor for played in episodes.values() for episode in played})
-    colours = {name: colormaps["tab20" if len(names) > 10 else "tab10"](index) for index, name in enumerate(names)}
-    figure = Figure(figsize=(6.4 * len(episodes), 4.8), dpi=120, layout="constrained")
-    FigureCanvasAgg(figure)
-    panels = figure.subplots(1, len(episodes), squeeze=False, sharey=True)[0]
-    for axes, (env_id, played) in zip(panels, episodes.items(), strict=True):
+    styles = line_styles(names)
+    figure, all_axes = panels(len(episodes), 6.4, 4.8, dpi=120, sharey=True)
+    for axes, (env_id, played) in zip(all_axes, episodes.items(), strict=True):
         times = np.linspace(0.0, max((episode.simulated_s for episode in played), default=1.0), GRID_POINTS)
         for name in names:
             curves = [_held(episode, times) for episode in played if episode.competitor == name]
             if not curves:
                 continue
             low, middle, high = np.percentile(curves, [25, 50, 75], axis=0)
-            axes.plot(times, middle, label=name, linewidth=1.6, color=colours[name])
-            axes.fill_between(times, low, high, color=colours[name], alpha=0.12, linewidth=0)
+            axes.plot(times, middle, label=name, linewidth=1.6, **styles[name])
+            axes.fill_between(times, low, high, color=styles[name]["color"], alpha=0.12, linewidth=0)
         axes.axhline(targets[env_id], color="#666666", linewidth=1, linestyle=":")
         axes.set_title(env_id)
         axes.set_xlabel("simulated time (s)")
@@ -48,7 +44,7 @@ def accuracy_over_time(episodes: Mapping[str, Sequence[Episode]], targets: Mappi
         axes.grid(alpha=0.25)
         if played:
             axes.legend(fontsize=8, loc="lower right")
-    panels[0].set_ylabel("held-out accuracy, median and middle half of the seeds")
+    figure.supylabel("held-out accuracy, median and middle half of the seeds", fontsize="medium")
     drawn = io.BytesIO()
     figure.savefig(drawn, format="png")
     write_atomically(path, drawn.getvalue())

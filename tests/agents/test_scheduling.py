@@ -11,7 +11,7 @@ import qfl_envs  # noqa: F401  registers the environments
 from agents.qaoa.angles import Angles, transferred
 from agents.qaoa.one_hot import OneHotQAOA
 from agents.qaoa.projection import project
-from agents.qaoa.scheduling import IDLE, WORK, SelectionProblem, best_of, probabilities
+from agents.qaoa.scheduling import IDLE, WORK, SelectionProblem, best_by_price, best_of, probabilities
 from baselines.selection.age_and_speed import most_per_second
 
 NAMES = ("qaoa-scheduling", "uniform-scheduling", "greedy-scheduling")
@@ -27,6 +27,22 @@ def random_selection(devices=7, most=3, seed=0):
 
 def everything(devices):
     return np.array(list(product([False, True], repeat=devices)))
+
+
+def test_the_price_is_the_ratio_of_the_best_set_so_far_and_the_best_of_all_is_kept():
+    problem = random_selection()
+    sets = everything(7)[1:]
+    order = np.argsort(problem.ratio(sets))
+    given, asked = [sets[order[place]] for place in (len(sets) // 2, -1, 0)], []
+
+    def set_at(price):
+        asked.append(price)
+        return given[len(asked) - 1]
+
+    best = best_by_price(problem, set_at, 3)
+    prices = np.maximum.accumulate([problem.guessed_price(), *problem.ratio(np.array(given[:2]))])
+    np.testing.assert_allclose(asked, prices)
+    assert prices[-1] > prices[0] and np.array_equal(best, given[1])
 
 
 def test_pairs_say_the_duration_as_well_as_they_can():

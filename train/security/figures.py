@@ -9,21 +9,19 @@ from typing import Any
 import numpy as np
 
 from qfl_envs.system.security.key_rate import Fibre, decoy_state
+from train.panels import panels
 
 Rows = Sequence[Mapping[str, Any]]
 
 
 def draw(parts: Mapping[str, Rows], path: Path) -> None:
     """One panel per part that was measured, in one picture."""
-    from matplotlib import pyplot as plt
-
-    panels = {"protection": _protection, "keys": _keys, "leakage": _leakage, "defences": _defences}
-    chosen = [name for name in panels if name in parts]
-    figure, axes = plt.subplots(1, len(chosen), figsize=(5.5 * len(chosen), 4.2), layout="constrained", squeeze=False)
-    for name, axis in zip(chosen, axes[0], strict=True):
-        panels[name](axis, parts[name])
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
+    draw_part = {"protection": _protection, "keys": _keys, "leakage": _leakage, "defences": _defences}
+    chosen = [name for name in draw_part if name in parts]
+    figure, all_axes = panels(len(chosen), 5.5, 4.2, dpi=110)
+    for name, axis in zip(chosen, all_axes, strict=True):
+        draw_part[name](axis, parts[name])
+    figure.savefig(path)
 
 
 def _protection(axis: Any, rows: Rows) -> None:
