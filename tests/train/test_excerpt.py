@@ -1,5 +1,6 @@
 """The tables of a leaderboard inside a page that people write."""
 
+import copy
 import json
 
 import pages
@@ -25,6 +26,12 @@ def test_tables_have_everybody_and_say_who_failed():
         for row in place["rows"]:
             assert f"| {row['competitor']} " in text and f"{row['reached']}/{row['episodes']}" in text
     assert "`oort` failed: " in text and BOARD["title"] in text
+
+
+def test_a_row_says_how_many_episodes_reached_the_target():
+    board = copy.deepcopy(BOARD)
+    board["environments"][0]["rows"][0] |= {"reached": 2, "episodes": 6}
+    assert "| 2/6 " in tables(board)
 
 
 def test_the_tables_take_the_place_of_what_was_between_the_marks(folder):
