@@ -12,6 +12,7 @@ ENVIRONMENTS = {
         "Drift": "drift",
         "Power": "power",
         "Scheduling": "scheduling",
+        "Security": "security",
         "StragglerFairness": "straggler_fairness",
     }.items()
 }

@@ -15,6 +15,7 @@ from qfl_envs.errors import InvalidValueError
 from qfl_envs.fields import Section, choice, flag, integer, interval, real, reject_unknown, text
 from qfl_envs.presets import PRESETS
 from qfl_envs.quantum.circuits import ENCODERS, ENTANGLERS, MAX_QUBITS
+from qfl_envs.security import Security
 
 ACCESS = ("interference", "time_share")
 PARTITIONS = ("iid", "dirichlet", "shards", "one_label")
@@ -280,20 +281,6 @@ class Drift(Section):
 
 
 @dataclass(frozen=True)
-class Security(Section):
-    """What protecting an update costs."""
-
-    prefix: ClassVar[str] = "security."
-
-    protection_bits: int = integer(
-        0, 0, None, "bits that protection adds to an upload", source="ML-DSA-65 key and signature, ML-KEM-768: 50,792"
-    )
-    protection_cycles: float = real(
-        0.0, 0.0, None, "", "CPU cycles that protection costs a participant", source="ML-DSA-65 sign, Cortex-M4: 6.19e6"
-    )
-
-
-@dataclass(frozen=True)
 class Scenario(Section):
     """A whole system.
 
@@ -304,7 +291,7 @@ class Scenario(Section):
         fleet: Movement, processors and batteries.
         learning: Data, model and aggregation.
         drift: Change of the data.
-        security: Protection of updates.
+        security: Protection of updates, and what threatens them.
         quantum: Circuit and quantum processors.
         max_rounds: Rounds after which an episode is truncated.
         target_accuracy: Held-out accuracy that ends an episode.
@@ -345,6 +332,7 @@ class Scenario(Section):
                 "learning.num_features", features, "at least 2, the edges of the chain, for model 'tensor_network'"
             )
         self._check_aggregation()
+        self._check_security()
 
     def _check_aggregation(self) -> None:
         """Refuse a server rule that does not go with when the server merges."""
@@ -359,6 +347,18 @@ class Scenario(Section):
             raise InvalidValueError(
                 "learning.server_rule", learning.server_rule, f"'fedadam' or 'fedavg' for {learning.aggregation!r}"
             )
+
+    def _check_security(self) -> None:
+        """Refuse threats and protection that do not go with the learner or with when the server merges."""
+        security, learning = self.security, self.learning
+        if security.guards and (self.goes_on or learning.server_rule not in ("fedadam", "fedavg")):
+            raise InvalidValueError(
+                "learning.server_rule",
+                learning.server_rule,
+                "'fedadam' or 'fedavg', merged in the round, where updates are attacked or protected",
+            )
+        if security.attack == "backdoor" and (learning.model in ("surrogate", "none") or learning.dataset == "sea"):
+            raise InvalidValueError("security.attack", "backdoor", "another attack, or a real learner of images")
 
     @property
     def num_features(self) -> int:

@@ -21,6 +21,7 @@ from qfl_envs.envs.drift import DriftEnv
 from qfl_envs.envs.instances import draw_instance, instance_generator
 from qfl_envs.envs.power import PowerEnv
 from qfl_envs.envs.scheduling import SchedulingEnv
+from qfl_envs.envs.security import SecurityEnv
 from qfl_envs.envs.straggler_fairness import StragglerFairnessEnv
 from qfl_envs.errors import InvalidValueError
 from qfl_envs.fields import reject_unknown
@@ -76,7 +77,12 @@ class FederatedVectorEnv(VectorEnv[dict[str, np.ndarray], np.ndarray, np.ndarray
         self.num_envs = num_envs
         self.task, self.scenario = self.template.task, self.template.scenario
         self.system = FederatedSystem(
-            self.scenario, num_envs, self.task.max_local_steps, self.template.system.device, self.task.adapts
+            self.scenario,
+            num_envs,
+            self.task.max_local_steps,
+            self.template.system.device,
+            self.task.adapts,
+            self.task.protects,
         )
         self.max_episode_steps = max_episode_steps
         self.metadata = {**self.template.metadata, "autoreset_mode": self.autoreset_mode}
@@ -336,6 +342,12 @@ class SchedulingVectorEnv(FederatedVectorEnv):
     """Many rows of ``qfl/Scheduling-v0``."""
 
     env_class = SchedulingEnv
+
+
+class SecurityVectorEnv(FederatedVectorEnv):
+    """Many rows of ``qfl/Security-v0``."""
+
+    env_class = SecurityEnv
 
 
 class StragglerFairnessVectorEnv(FederatedVectorEnv):

@@ -10,6 +10,31 @@ from qfl_envs.scenario import Scenario
 
 
 @dataclass(frozen=True)
+class SecurityView:
+    """What the server noticed in the last round, and what protection has to go on with.
+
+    Attributes:
+        refused: Share of the updates whose check failed.
+        screened: Share of the updates that were thrown away.
+        failed: Whether none could be merged.
+        spread: Longest update over the median one; 0 where they were masked, or nothing came.
+        agreement: Mean cosine of the updates with their sum; 0 likewise.
+        qber: Mean error rate of the quantum channels.
+        classical_broken: Whether classical schemes have fallen.
+        key_bits: (N) unused key of each device.
+    """
+
+    refused: float
+    screened: float
+    failed: bool
+    spread: float
+    agreement: float
+    qber: float
+    classical_broken: bool
+    key_bits: np.ndarray
+
+
+@dataclass(frozen=True)
 class NetworkView:
     """What the server knows before a decision, for one system with C cells and K sub-channels.
 
@@ -42,6 +67,7 @@ class NetworkView:
         local_rate: Learning rate of the local steps; this and the next two are None where the task does not show it.
         dropout: Share of the readouts that local steps leave out.
         activation_bits: Bits of each readout in local steps, 0 for full precision.
+        security: What the server noticed of attacks; None where the task does not show it.
     """
 
     scenario: Scenario
@@ -69,3 +95,4 @@ class NetworkView:
     local_rate: float | None = None
     dropout: float | None = None
     activation_bits: int | None = None
+    security: SecurityView | None = None

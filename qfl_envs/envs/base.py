@@ -83,7 +83,9 @@ class FederatedEnv(gym.Env[dict[str, np.ndarray], Any]):
         self.scenario = make_scenario(scenario, overrides, self.task_class.scenario_changes)
         self.task = self.task_class(self.scenario, **task_arguments)
         self.curriculum = Curriculum(curriculum, curriculum_stage)
-        self.system = FederatedSystem(self.scenario, 1, self.task.max_local_steps, device, self.task.adapts)
+        self.system = FederatedSystem(
+            self.scenario, 1, self.task.max_local_steps, device, self.task.adapts, self.task.protects
+        )
         self.observation_space = self.task.observation_space  # type: ignore[assignment]  # spaces.Dict of arrays
         self.action_space = self.task.action_space
         self.reward_space = self.task.reward_space

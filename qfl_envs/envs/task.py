@@ -62,6 +62,8 @@ class Task:
     """Whether reaching the target accuracy ends the episode."""
     adapts: ClassVar[bool] = False
     """Whether decisions ask for other rounds than ordinary ones."""
+    protects: ClassVar[bool] = False
+    """Whether decisions choose how updates are protected."""
     scenario_changes: ClassVar[Mapping[str, Any]] = {}
     """What this task changes of a preset that is given by its name."""
     allow_idle: bool = True

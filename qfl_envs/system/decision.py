@@ -8,6 +8,7 @@ import numpy as np
 
 from qfl_envs.compiled import compiled, ready
 from qfl_envs.system.network.radio import dbm_to_w
+from qfl_envs.system.security.choices import Choices
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class Decision:
         adaptation: (E) integer, see :class:`qfl_envs.system.learning.adaptation.Adaptation`. Default: an ordinary one.
         setting: (E) integer, the candidate of :data:`qfl_envs.system.learning.adaptation.CANDIDATES` by which local
             steps are made from now on where somebody trains; -1 to leave them as they are. Default: that.
+        protection: How updates are signed, encrypted, merged and screened. Default: as ``security`` says.
     """
 
     participate: np.ndarray
@@ -40,6 +42,7 @@ class Decision:
     band_share: np.ndarray | None = None
     adaptation: np.ndarray | None = None
     setting: np.ndarray | None = None
+    protection: Choices | None = None
 
 
 @compiled

@@ -35,6 +35,7 @@ from qfl_envs.system.upload import Downlink, deliver
 
 if TYPE_CHECKING:
     from qfl_envs.system.learning.work import LocalLearner
+    from qfl_envs.system.security.guard import Guard, GuardedRound
 
 
 @dataclass
@@ -73,6 +74,7 @@ class _Round:
     drifted: np.ndarray = field(init=False)
     payload_bits: np.ndarray = field(init=False)
     result: LocalResult | None = None
+    guarded: GuardedRound | None = None
     best_before: np.ndarray = field(init=False)
     device_accuracy_before: np.ndarray = field(init=False)
 
@@ -96,6 +98,7 @@ class FederatedSystem:
         max_local_steps: int | None = None,
         device: str = "cpu",
         adapts: bool = False,
+        protects: bool = False,
     ) -> None:
         """Prepare the systems; call :meth:`reset` before the first round.
 
@@ -106,9 +109,10 @@ class FederatedSystem:
                 Mini-batches for so many steps are drawn in each round.
             device: Torch device of the learning.
             adapts: Whether decisions will ask for other rounds than ordinary ones.
+            protects: Whether decisions will choose how updates are protected.
 
         Raises:
-            InvalidValueError: For such rounds where updates of several rounds are merged at once.
+            InvalidValueError: For such rounds or choices where updates of several rounds are merged at once.
         """
         if adapts and scenario.goes_on:
             raise InvalidValueError(
@@ -116,12 +120,18 @@ class FederatedSystem:
                 scenario.learning.aggregation,
                 "'deadline' or 'synchronous' where rounds adapt the model",
             )
+        if protects and scenario.goes_on:
+            raise InvalidValueError(
+                "learning.aggregation",
+                scenario.learning.aggregation,
+                "'deadline' or 'synchronous', merged in the round, where protection is chosen",
+            )
         self.scenario = scenario
         self.num_systems = num_systems
         self.max_local_steps = scenario.learning.local_steps if max_local_steps is None else max_local_steps
         if adapts:
             self.max_local_steps *= RETRAIN_FACTOR
-        self.device, self.adapts = device, adapts
+        self.device, self.adapts, self.protects = device, adapts, protects
         self.difficulty = Difficulty()
         self.devices_leave = False
         self.generators: list[np.random.Generator] = [np.random.default_rng(0)] * num_systems
@@ -135,6 +145,11 @@ class FederatedSystem:
         if not scenario.goes_on:
             self._limit_s = scenario.longest_round_s
         self._learner: LocalLearner | None = None
+        self.guard: Guard | None = None
+        if protects or scenario.security.guards:
+            from qfl_envs.system.security.guard import Guard
+
+            self.guard = Guard(scenario, num_systems)
         # what a decision leaves open; nothing writes to these
         shape = num_systems, scenario.num_devices
         self._usual_dbm = np.full(shape, scenario.radio.max_power_dbm)
@@ -249,6 +264,12 @@ class FederatedSystem:
             elapsed_s=np.zeros(systems),
             energy_j=np.zeros(systems),
             last_round_s=np.zeros(systems),
+            hostile=np.zeros((systems, 0), dtype=bool),
+            threats=np.zeros((systems, 0), dtype=bool),
+            q_day_round=np.zeros((systems, 0)),
+            key_bits=np.zeros((systems, 0)),
+            exposed=np.zeros((systems, 0)),
+            signs=np.zeros((systems, 0)),
         )
         evolution.observe_gain(scenario.radio, state, self.sites_m)
         if self.learner is not None:
@@ -263,6 +284,9 @@ class FederatedSystem:
             state.start_accuracy, state.best_accuracy = state.accuracy.copy(), state.accuracy.copy()
             if learning.monitored:
                 state.reported_loss = np.where(state.active & state.link_up, state.device_loss, state.reported_loss)
+        if self.guard is not None:
+            for name, value in self.guard.initial(random).items():
+                setattr(state, name, value)
         return state
 
     def branch(self, rows: Sequence[int] | np.ndarray) -> FederatedSystem:
@@ -275,7 +299,7 @@ class FederatedSystem:
             Systems that share nothing with these but the data and the model, which no round changes.
         """
         rows = np.asarray(rows)
-        other = FederatedSystem(self.scenario, len(rows), None, self.device, self.adapts)
+        other = FederatedSystem(self.scenario, len(rows), None, self.device, self.adapts, self.protects)
         other.max_local_steps, other.devices_leave = self.max_local_steps, self.devices_leave
         other.difficulty, other._learner = self.difficulty, self.learner
         other.state = self.state.take(rows)
@@ -315,19 +339,19 @@ class FederatedSystem:
     def step(self, decision: Decision) -> RoundReport:
         """Play one round of every system."""
         state = self.state
-        work = self._begin(state, RowRandom(self.generators))
+        work = self._begin(state, RowRandom(self.generators), decision)
         self._check(state, decision, work)
         self._compute(state, work)
-        self._protect(work)
+        self._protect(state, work)
         self._upload(state, work)
         self._learn(state, work)
-        self._attack(work)
+        self._attack(state, work)
         self._aggregate(state, work)
         self._evaluate(state, work)
         self._move_on(state, work)
         return self._report(state, work)
 
-    def _begin(self, state: SystemState, random: RowRandom) -> _Round:
+    def _begin(self, state: SystemState, random: RowRandom, decision: Decision) -> _Round:
         """Draw all randomness of the round, always the same amount of it."""
         scenario, learner = self.scenario, self.learner
         n, c, k = scenario.num_devices, scenario.radio.num_cells, scenario.radio.num_subchannels
@@ -337,7 +361,10 @@ class FederatedSystem:
         normal = random.normal(velocity=(n, 2), shadowing=(n, c), scatter=(n, c, k, 2), load=(n,), **of_normal)
         if of_uniform:
             uniform |= random.uniform(**of_uniform)
-        return _Round(uniform, normal, self.serving_cell(), self.offer())
+        work = _Round(uniform, normal, self.serving_cell(), self.offer())
+        if self.guard is not None:
+            work.guarded = self.guard.begin(random, decision.protection)
+        return work
 
     def _check(self, state: SystemState, decision: Decision, work: _Round) -> None:
         """1. Fill in default rules and repair what cannot be done."""
@@ -394,10 +421,20 @@ class FederatedSystem:
         taken = devices.compute_work(self.scenario, steps, work.cpu_hz, state.shot_s, work.offer.load_share, step_shots)
         work.compute_s, work.energy_j = taken.seconds, taken.energy_j
 
-    def _protect(self, work: _Round) -> None:
-        """3. Signing an update takes cycles; its bits are part of the payload."""
+    def _protect(self, state: SystemState, work: _Round) -> None:
+        """3. Signing, encrypting and masking an update take cycles, waits and bits of the payload."""
         taken = devices.protection_work(self.scenario, work.participate, work.cpu_hz)
         work.protect_s, work.energy_j = taken.seconds, work.energy_j + taken.energy_j
+        work.payload_bits = self._payload_bits
+        if self.adapts:
+            bits = uploaded_bits(self.scenario, work.adaptation) + self.scenario.security.protection_bits
+            work.payload_bits = np.repeat(bits[:, None].astype(float), work.participate.shape[1], axis=1)
+        if self.guard is not None and work.guarded is not None:
+            chosen, added_bits = self.guard.protect(
+                state, work.guarded, work.participate, work.cpu_hz, self._distance_m(state, work), work.payload_bits
+            )
+            work.protect_s, work.energy_j = work.protect_s + chosen.seconds, work.energy_j + chosen.energy_j
+            work.payload_bits = work.payload_bits + added_bits
 
     def _upload(self, state: SystemState, work: _Round) -> None:
         """4. Updates go up: rate, seconds, joules; some are late, some lost, some outlive the battery."""
@@ -408,10 +445,6 @@ class FederatedSystem:
         else:
             up = radio.band_uplink(scenario.radio, state.gain, work.serving, part, power_w, work.band_share)
         work.rates_bps = up.rate_bps
-        work.payload_bits = self._payload_bits
-        if self.adapts:
-            bits = uploaded_bits(scenario, work.adaptation) + scenario.security.protection_bits
-            work.payload_bits = np.repeat(bits[:, None].astype(float), part.shape[1], axis=1)
         outcome = deliver(
             scenario,
             up,
@@ -457,16 +490,22 @@ class FederatedSystem:
             return
         if work.setting is not None:
             self.server.adopt(state, np.where(work.trains.any(-1), work.setting, -1))
-        work.result = self.learner.train(
-            state,
-            LocalWork(work.trains, work.local_steps, work.adaptation, work.drifted, work.uniform, work.normal),
-        )
+        local = LocalWork(work.trains, work.local_steps, work.adaptation, work.drifted, work.uniform, work.normal)
+        work.result = self.learner.train(state, local)
+        if self.guard is not None:
+            work.result = self.guard.poison_data(state, work.result, self.learner, local)
 
-    def _attack(self, work: _Round) -> None:
-        """6. Adversaries tamper with updates; there are none yet."""
+    def _attack(self, state: SystemState, work: _Round) -> None:
+        """6. Adversaries lie, replace updates and listen; the server refuses what fails its check."""
+        if self.guard is not None and work.guarded is not None:
+            weights = np.zeros(0) if work.result is None else self.server.weights(state, work.result)
+            work.result, work.delivered = self.guard.send(state, work.guarded, work.result, weights, work.delivered)
 
     def _aggregate(self, state: SystemState, work: _Round) -> None:
         """7. The server merges what arrived into the global model."""
+        if self.guard is not None and work.guarded is not None:
+            weights = np.zeros(0) if work.result is None else self.server.weights(state, work.result)
+            work.result = self.guard.merge(work.guarded, work.result, weights)
         if self.learner is None:
             return
         if not self.scenario.goes_on:
@@ -494,6 +533,9 @@ class FederatedSystem:
         """9. Devices move, channels fade, links and loads change, batteries fill."""
         scenario, fleet = self.scenario, self.scenario.fleet
         work.gain = state.gain
+        if self.guard is not None and work.guarded is not None:
+            # quantum channels were where the devices are in this round
+            self.guard.move_on(state, work.guarded, work.round_s, self._distance_m(state, work), self.learner)
         evolution.move(scenario.radio, fleet, state, work.round_s, work.normal, self.sites_m, self.radius_m)
         evolution.refill(scenario.radio, fleet, state, work.round_s, work.energy_j, work.uniform, work.normal["load"])
         if self.devices_leave:
@@ -505,6 +547,10 @@ class FederatedSystem:
         state.last_round_s = work.round_s
 
     # helpers
+
+    def _distance_m(self, state: SystemState, work: _Round) -> np.ndarray:
+        """(E, N) between each device and its base station."""
+        return np.asarray(np.linalg.norm(state.position_m - self.sites_m[work.serving], axis=-1))
 
     def _drifted(self, state: SystemState, rows: np.ndarray | slice) -> np.ndarray:
         if self.scenario.drift.kind == "none":
@@ -554,4 +600,5 @@ class FederatedSystem:
             drifted=work.drifted.sum(-1) / self.scenario.num_devices,
             fairness=fairness(state.device_accuracy),
             device_accuracy_before=work.device_accuracy_before,
+            guarded=work.guarded,
         )

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from qfl_envs.compiled import compiled, ready
+
+if TYPE_CHECKING:
+    from qfl_envs.system.security.guard import GuardedRound
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,7 @@ class RoundReport:
         drifted: (E) mean share of the devices' data that has drifted.
         fairness: Spread over devices.
         device_accuracy_before: (E, N) accuracies before the round.
+        guarded: What threats and protection did; None in systems that know neither.
     """
 
     rates_bps: np.ndarray
@@ -85,6 +90,7 @@ class RoundReport:
     drifted: np.ndarray
     fairness: Fairness
     device_accuracy_before: np.ndarray
+    guarded: GuardedRound | None = None
 
 
 def fairness(device_accuracy: np.ndarray) -> Fairness:

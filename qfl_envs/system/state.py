@@ -65,6 +65,13 @@ class SystemState:
         elapsed_s: (E) simulated time.
         energy_j: (E) energy spent by all devices.
         last_round_s: (E) duration of the last round.
+        hostile: (E, N) bool, devices that attack while their threat is on; N is 0 in this and the next five where
+            rounds know neither threats nor choices of protection.
+        threats: (E, T) bool, which of :data:`qfl_envs.system.security.threats.THREATS` are on.
+        q_day_round: (E, 1) round from which on classical schemes are broken; infinite for never.
+        key_bits: (E, N) key of quantum channels that each device has not used.
+        exposed: (E, 2) updates that somebody has read, and that somebody recorded to read after Q-day.
+        signs: (E, S) what the server noticed in the last round, see :data:`qfl_envs.system.security.guard.SIGNS`.
     """
 
     position_m: np.ndarray
@@ -116,6 +123,12 @@ class SystemState:
     elapsed_s: np.ndarray
     energy_j: np.ndarray
     last_round_s: np.ndarray
+    hostile: np.ndarray
+    threats: np.ndarray
+    q_day_round: np.ndarray
+    key_bits: np.ndarray
+    exposed: np.ndarray
+    signs: np.ndarray
 
     def put(self, rows: np.ndarray, state: SystemState) -> None:
         """Overwrite some systems."""

@@ -7,15 +7,15 @@ from typing import Any
 import numpy as np
 
 from qfl_envs.scenario import Scenario
+from qfl_envs.security import ATTACKS, ROBUST_RULES
 from qfl_envs.system.decision import Decision
-from qfl_envs.system.security.attacked import KINDS, Adversary, AttackedSystem, Defence
-from qfl_envs.system.security.robust import RULES
+from qfl_envs.system.federation import FederatedSystem
 from train.progress import progress_bar
 
 DEVICES, SHARE = 10, 0.2
 """Devices, and the share of them that is hostile, and that the rules assume to be."""
 CLIP_NORM = 0.3
-LONGEST = 100.0
+RULES = ("mean", *ROBUST_RULES)
 
 
 def scenario_of(preset: str, partition: str) -> Scenario:
@@ -43,12 +43,11 @@ def rows(preset: str = "tiny", rounds: int = 20, seeds: int = 3, partition: str 
     """
     scenario, found = scenario_of(preset, partition), []
     everybody = Decision(participate=np.ones((seeds, scenario.num_devices), dtype=bool))
-    with progress_bar(len(KINDS) * len(RULES), "attacking") as bar:
-        for kind in KINDS:
-            row: dict[str, Any] = {"attack": kind}
+    with progress_bar(len(ATTACKS) * len(RULES), "attacking") as bar:
+        for attack in ATTACKS:
+            row: dict[str, Any] = {"attack": attack}
             for rule in RULES:
-                defence = Defence(rule, SHARE, CLIP_NORM, LONGEST)
-                system = AttackedSystem(scenario, seeds, Adversary(kind, SHARE), defence)
+                system = FederatedSystem(scenario.replace({"security": _under(attack, rule)}), seeds)
                 system.reset([np.random.default_rng(seed) for seed in range(seeds)])
                 for _ in range(rounds):
                     system.step(everybody)
@@ -56,3 +55,14 @@ def rows(preset: str = "tiny", rounds: int = 20, seeds: int = 3, partition: str 
                 bar.update()
             found.append(row)
     return found
+
+
+def _under(attack: str, rule: str) -> dict[str, Any]:
+    """An attack by some devices, and a rule that assumes as many."""
+    return {
+        "attack": attack,
+        "attacker_share": SHARE,
+        "aggregation": rule,
+        "assumed_attackers": SHARE,
+        "clip_norm": CLIP_NORM,
+    }

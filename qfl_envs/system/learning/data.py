@@ -93,6 +93,20 @@ def load_transformed(name: str, num_features: int, transform: str, strength: flo
     return _components(name, num_features, lambda images: TRANSFORMS[transform](images, strength))
 
 
+@lru_cache(maxsize=4)
+def load_patched(name: str, num_features: int) -> Dataset:
+    """The data set with a bright corner of 3 x 3 pixels in every image, the trigger of a backdoor.
+
+    Args:
+        name: ``"digits"`` or ``"mnist"``.
+        num_features: Principal components F.
+
+    Raises:
+        MissingDataError: As :func:`load_dataset`.
+    """
+    return _components(name, num_features, _patched)
+
+
 def _components(name: str, num_features: int, change: Callable[[np.ndarray], np.ndarray] | None) -> Dataset:
     from sklearn.decomposition import PCA
 
@@ -127,6 +141,14 @@ def _noisy(images: np.ndarray, strength: float) -> np.ndarray:
     """Images with normal noise of that share of the largest brightness in every pixel, always the same noise."""
     noise = np.random.default_rng(0).standard_normal(images.shape)
     return np.clip(images + strength * images.max() * noise, 0.0, images.max())
+
+
+def _patched(images: np.ndarray) -> np.ndarray:
+    """Images with a bright corner of 3 x 3 pixels."""
+    side = int(np.sqrt(images.shape[1]))
+    squares = images.reshape(-1, side, side).copy()
+    squares[:, -3:, -3:] = images.max()
+    return squares.reshape(images.shape)
 
 
 TRANSFORMS = {"rotation": _rotated, "brightness": _brightened, "noise": _noisy}

@@ -38,6 +38,10 @@ class Gathered:
         """(E) updates of each system."""
         return np.asarray(self.heard.sum(-1))
 
+    def of(self, rows: np.ndarray) -> Gathered:
+        """Those of some systems."""
+        return Gathered(self.change[rows], self.weight[rows], self.heard[rows])
+
 
 @dataclass(frozen=True)
 class Merged:
@@ -105,6 +109,11 @@ def _mean(gathered: Gathered, attackers: int, clip_norm: float) -> np.ndarray:
 
 def _median(gathered: Gathered, attackers: int, clip_norm: float) -> np.ndarray:
     """Median of every coordinate (Yin et al. 2018)."""
+    return median(gathered)
+
+
+def median(gathered: Gathered) -> np.ndarray:
+    """(E, P) median of every coordinate of what arrived; zero where nothing did."""
     ordered, count = _sorted(gathered), np.maximum(gathered.count, 1)
     row = np.arange(len(count))
     middle = (ordered[row, (count - 1) // 2] + ordered[row, count // 2]) / 2
@@ -153,7 +162,7 @@ def _geometric_median(gathered: Gathered, attackers: int, clip_norm: float) -> n
 
 def _centred_clipping(gathered: Gathered, attackers: int, clip_norm: float) -> np.ndarray:
     """A centre that moves by clipped steps towards the updates (Karimireddy et al. 2021), from their median."""
-    centre = _median(gathered, attackers, clip_norm)
+    centre = median(gathered)
     for _ in range(CLIPPING_STEPS):
         centre = centre + _weighted(clipped(gathered.change - centre[:, None], clip_norm), gathered.heard)
     return centre

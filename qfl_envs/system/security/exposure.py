@@ -1,0 +1,83 @@
+"""Who reads what: updates that are overheard, recorded until classical encryption falls, or read on the server."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from qfl_envs.security import KEY_EXCHANGES, SIGNATURES
+from qfl_envs.system.security.choices import Choices
+from qfl_envs.system.security.round_cost import mask_exchange
+from qfl_envs.system.security.schemes import KEY_EXCHANGES as EXCHANGE_SCHEMES
+from qfl_envs.system.security.schemes import SIGNATURES as SIGNATURE_SCHEMES
+
+OPEN, CLASSICAL, QUANTUM_SAFE = 0, 1, 2
+"""How updates are kept from those who listen."""
+
+
+def _level(quantum_safe: bool) -> int:
+    return QUANTUM_SAFE if quantum_safe else CLASSICAL
+
+
+_SIGNED = np.array([OPEN, *(_level(SIGNATURE_SCHEMES[name].quantum_safe) for name in SIGNATURES[1:])])
+_SAFE = {name: scheme.quantum_safe for name, scheme in EXCHANGE_SCHEMES.items()} | {"qkd": True}
+_ENCRYPTED = np.array([OPEN, *(_level(_SAFE[name]) for name in KEY_EXCHANGES[1:])])
+_MASKED = np.array([_level(_SAFE[mask_exchange(name)]) for name in KEY_EXCHANGES])
+
+
+def secrecy(choices: Choices) -> np.ndarray:
+    """(E) level at which single updates are hidden on the air, by encryption or by masks."""
+    encrypted = _ENCRYPTED[choices.key_exchange]
+    return np.where(choices.secure, np.maximum(encrypted, _MASKED[choices.key_exchange]), encrypted)
+
+
+def forgeable(choices: Choices, broken: np.ndarray) -> np.ndarray:
+    """(E) bool, where somebody who breaks classical schemes can sign as any device."""
+    return (_SIGNED[choices.signature] == CLASSICAL) & broken
+
+
+def authentic(choices: Choices, broken: np.ndarray) -> np.ndarray:
+    """(E) bool, where nobody can replace an update without being noticed.
+
+    A signature that is not broken tells, and so does encryption under a key that only device and server can have.
+
+    Args:
+        choices: How updates are protected.
+        broken: (E) bool, where classical schemes have fallen.
+    """
+    level = _SIGNED[choices.signature]
+    return (level == QUANTUM_SAFE) | ((level == CLASSICAL) & ~broken) | choices.by_quantum_key
+
+
+@dataclass(frozen=True)
+class Exposure:
+    """Updates of a round, (E, N) bool each.
+
+    Attributes:
+        read: That somebody has read.
+        recorded: That somebody keeps until classical encryption falls.
+    """
+
+    read: np.ndarray
+    recorded: np.ndarray
+
+
+def expose(
+    choices: Choices, sent: np.ndarray, overheard: np.ndarray, intruded: np.ndarray, broken: np.ndarray
+) -> Exposure:
+    """What those who listen get.
+
+    Args:
+        choices: How updates are protected.
+        sent: (E, N) bool, updates that arrive.
+        overheard: (E, N) bool, updates that are listened to.
+        intruded: (E) bool, where somebody reads on the server, who sees all but masked updates.
+        broken: (E) bool, where classical schemes have fallen.
+    """
+    level = secrecy(choices)
+    legible = (level == OPEN) | ((level == CLASSICAL) & broken)
+    on_server = (intruded & ~choices.secure)[:, None]
+    read = sent & ((overheard & legible[:, None]) | on_server)
+    later = ((level == CLASSICAL) & ~broken)[:, None]
+    return Exposure(read, sent & overheard & later & ~read)

@@ -1,0 +1,173 @@
+"""What protecting the updates of a round costs, where every system has chosen its own protection."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from qfl_envs.security import KEY_EXCHANGES, SIGNATURES, Security
+from qfl_envs.system.security.aggregation_cost import KEY_BITS, ROUNDS, SHARE_BITS, client_cycles
+from qfl_envs.system.security.key_pool import FreeSpace
+from qfl_envs.system.security.protection import Protection
+from qfl_envs.system.security.schemes import KEY_EXCHANGES as SCHEMES
+
+SESSION_BITS = 256
+"""Key that one update takes from a pool: of AES-256."""
+NEVER_S = 1e9
+"""Wait for key where none is coming: longer than any round."""
+_MASK_EXCHANGE = {"none": "x25519", "x25519": "x25519", "qkd": "ml-kem-768"}
+"""Pairs of devices have no quantum channel, so that their masks are agreed on otherwise."""
+
+
+@dataclass(frozen=True)
+class Groups:
+    """Participants that mask their updates together.
+
+    Attributes:
+        number: (E, N) group of each participant, 0 for others.
+        size: (E, N) participants of that group; 0 for others.
+    """
+
+    number: np.ndarray
+    size: np.ndarray
+
+
+@dataclass(frozen=True)
+class RoundCost:
+    """What protection adds, (E, N) each, zero for those who take no part.
+
+    Attributes:
+        seconds: Time before the upload.
+        cycles: Of it, those of the processor.
+        bits: Of the upload; below zero where masked numbers are shorter than plain ones by more than all else adds.
+        keyless: bool, whose pool held too little key.
+        key_bits: Key that is left.
+    """
+
+    seconds: np.ndarray
+    cycles: np.ndarray
+    bits: np.ndarray
+    keyless: np.ndarray
+    key_bits: np.ndarray
+
+
+def groups_of_participants(participate: np.ndarray, group_size: int | None) -> Groups:
+    """Participants (E, N) in order, in groups as equal as can be, none larger than asked for."""
+    total = participate.sum(-1, keepdims=True)
+    count = np.ones_like(total) if group_size is None else np.maximum(-(-total // group_size), 1)
+    small, larger = total // count, total % count
+    rank = participate.cumsum(-1) - 1
+    in_larger = rank < larger * (small + 1)
+    number = np.where(in_larger, rank // (small + 1), larger + (rank - larger * (small + 1)) // np.maximum(small, 1))
+    size = np.where(in_larger, small + 1, small)
+    return Groups(np.where(participate, number, 0), np.where(participate, size, 0))
+
+
+def mask_exchange(key_exchange: str) -> str:
+    """The exchange by which pairs of devices agree on masks, given that of devices and server."""
+    return _MASK_EXCHANGE.get(key_exchange, key_exchange)
+
+
+def masking_bits(clients: np.ndarray, numbers: np.ndarray, bits: int, exchange: str) -> np.ndarray:
+    """Bits to and from a client of secure aggregation: keys, shares and masked numbers.
+
+    With X25519 it is the published formula 256 (7 n - 4) + m ceil(log2 R); keys and messages of ML-KEM are longer.
+
+    Args:
+        clients: n.
+        numbers: m.
+        bits: Of each number.
+        exchange: Of pairs.
+    """
+    scheme = SCHEMES[exchange]
+    keys = 2.0 * clients * 8 * scheme.public_key_bytes
+    if exchange != "x25519":
+        # a message to, and one from, every other, for masks and for shares
+        keys = keys + 4.0 * np.maximum(clients - 1, 0) * 8 * scheme.ciphertext_bytes
+    assert KEY_BITS == 8 * SCHEMES["x25519"].public_key_bytes
+    width = np.ceil(np.log2(np.maximum(clients, 1) * (2.0**bits - 1) + 1))
+    return np.asarray(keys + np.maximum(5 * clients - 4, 0) * SHARE_BITS + numbers * width)
+
+
+def round_cost(
+    security: Security,
+    signature: np.ndarray,
+    key_exchange: np.ndarray,
+    secure: np.ndarray,
+    groups: Groups,
+    numbers: np.ndarray,
+    bits_per_number: int,
+    cpu_hz: np.ndarray,
+    key_bits: np.ndarray,
+    key_bps: np.ndarray,
+    uniform: np.ndarray,
+) -> RoundCost:
+    """What the choices cost the participants.
+
+    Args:
+        security: What is the same in all systems.
+        signature: (E) places in :data:`qfl_envs.security.SIGNATURES`.
+        key_exchange: (E) places in :data:`qfl_envs.security.KEY_EXCHANGES`.
+        secure: (E) bool, where updates are masked.
+        groups: Participants that mask together.
+        numbers: (E) numbers of an update.
+        bits_per_number: Bits of each of them in a plain upload.
+        cpu_hz: (E, N) clock.
+        key_bits: (E, N) key in the pools.
+        key_bps: (E, N) what quantum channels yield now.
+        uniform: (E, N) numbers in [0, 1), decide on attempts at a signature.
+    """
+    part = groups.size > 0
+    cycles, bits, wait_s = np.zeros(part.shape), np.zeros(part.shape), np.zeros(part.shape)
+    keyless = np.zeros(part.shape, dtype=bool)
+    left_bits = key_bits
+    for place in np.unique(signature):
+        rows = signature == place
+        _add(Protection(SIGNATURES[place], "none", security.sends_key and place > 0), rows, uniform, cycles, bits)
+    for place in np.unique(key_exchange):
+        rows, name = key_exchange == place, KEY_EXCHANGES[place]
+        if name != "qkd":
+            _add(Protection("none", name), rows, uniform, cycles, bits)
+            continue
+        asked = part & rows[:, None]
+        keyless = asked & (key_bits < SESSION_BITS)
+        bits[rows] += 8 * 16  # the tag of the encryption
+        if security.qkd_fallback == "wait":
+            missing = np.where(keyless, SESSION_BITS - key_bits, 0.0)
+            wait_s = np.where(missing > 0.0, np.minimum(missing / np.maximum(key_bps, 1e-9), NEVER_S), 0.0)
+            left_bits = np.where(asked, np.maximum(key_bits - SESSION_BITS, 0.0), key_bits)
+        else:
+            left_bits = np.where(asked & ~keyless, key_bits - SESSION_BITS, key_bits)
+            instead = Protection("none", security.qkd_fallback)
+            cycles += np.where(keyless, instead.cycles(uniform), 0.0)
+            bits += np.where(keyless, 8.0 * instead.upload_bytes - 8 * 16, 0.0)
+    for place in np.unique(key_exchange[secure]):
+        rows = secure & (key_exchange == place)
+        exchange = mask_exchange(KEY_EXCHANGES[place])
+        masked = masking_bits(groups.size[rows], numbers[rows, None], security.sum_bits, exchange)
+        bits[rows] += masked - numbers[rows, None] * bits_per_number
+        cycles[rows] += _masking_cycles(groups.size[rows], exchange)
+    seconds = cycles / cpu_hz + wait_s + np.where(secure, (ROUNDS - 1) * security.round_trip_s, 0.0)[:, None]
+    zero = np.zeros(part.shape)
+    return RoundCost(
+        np.where(part, seconds, zero), np.where(part, cycles, zero), np.where(part, bits, zero), keyless, left_bits
+    )
+
+
+def _add(protection: Protection, rows: np.ndarray, uniform: np.ndarray, cycles: np.ndarray, bits: np.ndarray) -> None:
+    """Add cycles and bits of a protection in some systems."""
+    if protection.upload_bytes:
+        cycles[rows] += protection.cycles(uniform[rows])
+        bits[rows] += 8 * protection.upload_bytes
+
+
+def _masking_cycles(clients: np.ndarray, exchange: str) -> np.ndarray:
+    """Cycles of a client in groups of sizes (...)."""
+    by_size = {int(size): client_cycles(max(int(size), 1), exchange) for size in np.unique(clients)}
+    return np.vectorize(by_size.__getitem__, otypes=[float])(clients)
+
+
+def air(security: Security) -> FreeSpace:
+    """The quantum channels of the devices."""
+    return FreeSpace(pulses_hz=security.qkd_pulses_hz, availability=security.qkd_availability)

@@ -1,0 +1,272 @@
+import copy
+import pickle
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from qfl_envs import security as names
+from qfl_envs.errors import InvalidValueError
+from qfl_envs.scenario import Scenario
+from qfl_envs.system.decision import Decision
+from qfl_envs.system.federation import FederatedSystem
+from qfl_envs.system.learning.aggregation import Updates
+from qfl_envs.system.security import robust, schemes
+from qfl_envs.system.security.choices import Choices
+
+# no packet is lost, no battery empty and nobody late
+SCENARIO = Scenario.preset("tiny").replace(
+    {
+        "learning": {"model": "logistic"},
+        "num_devices": 8,
+        "deadline_s": 1e3,
+        "radio": {"link_drop": 0.0, "waterfall": 0.0, "cell_radius_m": 100.0, "shadowing_db": 0.0},
+        "fleet": {"battery_j": [1e6, 1e6]},
+        "security": {"protection_bits": 0, "protection_cycles": 0.0},
+    }
+)
+
+
+def system_of(systems=2, scenario=SCENARIO, **security):
+    return FederatedSystem(scenario.replace({"security": security}), systems)
+
+
+def play(system, rounds=2, seeds=(0, 1), protection=None):
+    system.reset([np.random.default_rng(seed) for seed in seeds])
+    everybody = np.ones((len(seeds), SCENARIO.num_devices), dtype=bool)
+    return [system.step(Decision(participate=everybody, protection=protection)) for _ in range(rounds)]
+
+
+def test_names_are_those_of_what_implements_them():
+    assert set(names.SIGNATURES) <= set(schemes.SIGNATURE_NAMES)
+    assert set(names.KEY_EXCHANGES) - {"qkd"} <= set(schemes.KEY_EXCHANGE_NAMES)
+    assert ("mean", *names.ROBUST_RULES) == tuple(robust.RULES)
+
+
+def test_a_guard_that_does_nothing_changes_nothing_and_draws_last():
+    plain, guarded = FederatedSystem(SCENARIO, 2), FederatedSystem(SCENARIO, 2, protects=True)
+    for system in (plain, guarded):
+        system.reset([np.random.default_rng(seed) for seed in (0, 1)])
+    assert not plain.state.threats.size and guarded.state.threats.shape == (2, 5)
+    assert np.array_equal(plain.state.gain, guarded.state.gain)
+    assert np.array_equal(plain.state.parameters, guarded.state.parameters)
+    plain.generators = copy.deepcopy(guarded.generators)
+    everybody = Decision(participate=np.ones((2, 8), dtype=bool))
+    one, other = plain.step(everybody), guarded.step(everybody)
+    assert one.guarded is None and other.guarded is not None
+    for name in ("rates_bps", "round_s", "energy_j", "bits_sent", "delivered", "accuracy", "loss"):
+        assert np.array_equal(getattr(one, name), getattr(other, name)), name
+    assert np.array_equal(plain.state.parameters, guarded.state.parameters)
+
+
+@pytest.mark.parametrize("attack", ["sign-flip", "gaussian", "ipm", "alie", "boost", "label-flip", "backdoor"])
+def test_attacks_change_the_model_and_batches_are_rows(attack):
+    of = {"attack": attack, "attacker_share": 0.25}
+    honest, both, alone = system_of(protection="executed"), system_of(**of), system_of(1, **of)
+    reports = play(both)
+    play(honest), play(alone, seeds=(1,))
+    assert both.state.hostile.sum(1).tolist() == [2, 2]
+    assert not np.allclose(honest.state.parameters, both.state.parameters, atol=1e-4)
+    assert np.allclose(both.state.parameters[1], alone.state.parameters[0], atol=1e-6)
+    assert reports[0].guarded.poisoned.sum() == 4 and (reports[0].guarded.steered > 0.0).all()
+    assert np.isnan(reports[0].guarded.attack_success).all() == (attack != "backdoor")
+
+
+def test_a_backdoor_is_learned():
+    backdoor = system_of(attack="backdoor", attacker_share=0.4, attack_strength=4.0, aggregation="mean")
+    reports = play(backdoor, 10)
+    assert (reports[-1].guarded.attack_success > 0.8).all()
+    assert (play(system_of(attack="backdoor", attacker_share=0.0), 10)[-1].guarded.attack_success < 0.5).all()
+
+
+def test_a_robust_rule_keeps_the_model_near_what_it_would_have_been():
+    # data that are alike: where every device has labels of its own, a median differs from a mean without any attack
+    alike, ends = SCENARIO.replace({"learning": {"partition": "iid", "server_rule": "fedavg", "server_rate": 1.0}}), {}
+    noise = {"scenario": alike, "attack": "gaussian", "attacker_share": 0.25}
+    for name, system in {
+        "honest": system_of(scenario=alike),
+        "mean": system_of(**noise),
+        "median": system_of(**noise, aggregation="median"),
+    }.items():
+        play(system, 4)
+        ends[name] = system.state.parameters
+    far, near = (np.linalg.norm(ends[name] - ends["honest"]) for name in ("mean", "median"))
+    assert near < far and np.isfinite(ends["median"]).all()
+
+
+@pytest.mark.parametrize("screening", ["norm", "direction"])
+def test_screening_throws_long_and_backward_updates_away(screening):
+    alike = SCENARIO.replace({"learning": {"partition": "iid"}})
+    system = system_of(scenario=alike, attack="sign-flip", attacker_share=0.25, screening=screening)
+    guarded = play(system, 1)[0].guarded
+    assert (guarded.screened & system.state.hostile).sum() == 4
+    assert (guarded.screened & ~system.state.hostile).sum() == 0
+    assert (guarded.steered == 0.0).all()
+
+
+class Misbehaving(FederatedSystem):
+    def _attack(self, state, work):
+        updates = work.result.updates
+        updates.change[updates.device == 0] = np.nan
+        updates.change[updates.device == 1] = 1e30
+        work.result = replace(work.result, updates=Updates(updates.row, updates.device, updates.change))
+        super()._attack(state, work)
+
+
+@pytest.mark.parametrize("aggregation", ["mean", "median", "secure"])
+def test_what_is_no_update_is_counted_and_never_merged(aggregation):
+    system = Misbehaving(SCENARIO.replace({"security": {"aggregation": aggregation, "signature": "ml-dsa-44"}}), 2)
+    guarded = play(system, 1)[0].guarded
+    # masked, nobody sees them: no number has no code, and a huge one has the largest
+    assert guarded.screened[:, :2].all() == (aggregation != "secure") and not guarded.screened[:, 2:].any()
+    assert np.isfinite(system.state.parameters).all() and np.abs(system.state.parameters).max() < 100
+
+
+def test_a_round_with_too_many_attackers_fails_and_leaves_the_model():
+    system = system_of(aggregation="krum", assumed_attackers=0.5)
+    system.reset([np.random.default_rng(seed) for seed in (0, 1)])
+    before = system.state.parameters.copy()
+    report = system.step(Decision(participate=np.ones((2, 8), dtype=bool)))
+    assert report.guarded.failed.all() and np.array_equal(system.state.parameters, before)
+    assert (system.state.signs[:, 2] == 1.0).all()
+
+
+def test_masked_sums_are_the_mean_but_for_rounding_and_the_protocol_gives_the_same():
+    plain, masked = FederatedSystem(SCENARIO, 2, protects=True), system_of(aggregation="secure")
+    executed = system_of(aggregation="secure", protection="executed", group_size=4)
+    modelled = system_of(aggregation="secure", group_size=4)
+    for system in (plain, masked, executed, modelled):
+        play(system)
+    assert np.allclose(plain.state.parameters, masked.state.parameters, atol=5e-3)
+    assert np.array_equal(executed.state.parameters, modelled.state.parameters)
+
+
+def test_masks_fail_where_too_few_are_heard():
+    system = system_of(1, aggregation="secure")
+    system.reset([np.random.default_rng(0)])
+    before = system.state.parameters.copy()
+    # nearly all are late
+    system._limit_s = 1e-9
+    report = system.step(Decision(participate=np.ones((1, 8), dtype=bool)))
+    assert not report.delivered.any() and np.array_equal(before, system.state.parameters)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "refused", "forged"),
+    [
+        ({}, 0, 8),
+        ({"key_exchange": "ml-kem-768"}, 0, 8),
+        ({"signature": "ecdsa-p256"}, 0, 8),
+        ({"signature": "ecdsa-p256", "key_exchange": "x25519"}, 0, 8),
+        ({"signature": "ml-dsa-44"}, 8, 0),
+        ({"signature": "ml-dsa-44", "key_exchange": "x25519"}, 8, 0),
+        ({"key_exchange": "qkd"}, 8, 0),
+        ({"signature": "ecdsa-p256", "key_exchange": "qkd"}, 8, 0),
+    ],
+)
+def test_what_is_executed_is_what_is_modelled_after_q_day(chosen, refused, forged):
+    threats = {"tampered_share": 1.0, "quantum_computer": True, "q_day_round": [0.0, 0.0]}
+    ends = []
+    for protection in ("modelled", "executed"):
+        system = system_of(1, protection=protection, **threats)
+        guarded = play(system, 1, (0,), Choices.named(**chosen))[0].guarded
+        assert (guarded.refused.sum(), guarded.forged.sum()) == (refused, forged)
+        assert guarded.failed.all() == bool(refused)
+        ends.append(system.state.parameters)
+    assert np.array_equal(*ends)
+
+
+def test_before_q_day_a_classical_signature_stands():
+    for protection in ("modelled", "executed"):
+        system = system_of(1, protection=protection, tampered_share=1.0, signature="ecdsa-p256")
+        assert play(system, 1, (0,))[0].guarded.refused.sum() == 8
+
+
+def test_what_is_recorded_is_read_on_q_day_and_never_if_it_is_quantum_safe():
+    listening = {"eavesdropped_share": 1.0, "quantum_computer": True, "q_day_round": [2.0, 2.0]}
+    for exchange, read in (("none", [8, 16, 24]), ("x25519", [0, 16, 24]), ("ml-kem-768", [0, 0, 0]), ("qkd", [0] * 3)):
+        system = system_of(1, key_exchange=exchange, **listening)
+        system.reset([np.random.default_rng(0)])
+        seen = []
+        for _ in range(3):
+            system.step(Decision(participate=np.ones((1, 8), dtype=bool)))
+            seen.append(system.state.exposed[0, 0])
+        assert seen == read, exchange
+
+
+def test_who_reads_on_the_server_reads_all_but_masked_updates():
+    assert play(system_of(intrusion=True, key_exchange="ml-kem-768"), 1)[0].guarded.read.sum() == 16
+    assert play(system_of(intrusion=True, aggregation="secure"), 1)[0].guarded.read.sum() == 0
+
+
+def test_protection_costs_bits_and_seconds():
+    plain, signed, masked = (
+        play(system, 1)[0]
+        for system in (
+            system_of(),
+            system_of(signature="ml-dsa-44", key_exchange="ml-kem-768"),
+            system_of(aggregation="secure"),
+        )
+    )
+    sealed = 8 * (52 + 2420 + 1088 + 16)
+    assert np.allclose(signed.bits_sent - plain.bits_sent, sealed)
+    # FIPS 203 and 204 for the former; for masks the published formula, in place of 32 bits per number
+    numbers = int(plain.bits_sent[0, 0]) // 32
+    assert np.allclose(masked.bits_sent, 256 * (7 * 8 - 4) + 19 * numbers)
+    assert (signed.protect_s > 0.0).all() and (masked.protect_s > 3 * 0.02).all()
+    assert (plain.protect_s == 0.0).all()
+
+
+def test_quantum_channels_run_dry_when_they_are_tapped_or_jammed():
+    for threat in ({"intercepted_share": 1.0}, {"jammed_share": 1.0}):
+        system = system_of(1, key_exchange="qkd", key_pool_bits=512, **threat)
+        keyless = [report.guarded.keyless.sum() for report in play(system, 3, (0,))]
+        assert keyless == [0, 0, 8]
+    waits = system_of(1, key_exchange="qkd", key_pool_bits=512, jammed_share=1.0)
+    falls_back = system_of(1, key_exchange="qkd", key_pool_bits=512, jammed_share=1.0, qkd_fallback="x25519")
+    assert not play(waits, 3, (0,))[2].delivered.any() and play(falls_back, 3, (0,))[2].delivered.all()
+    assert play(system_of(1, intercepted_share=1.0), 1, (0,))[0].guarded.qber[0] > 0.25
+
+
+def test_threats_come_and_go():
+    system = system_of(1, tampered_share=1.0, threat_begins=0.3, threat_ends=0.3)
+    forged = [bool(report.guarded.forged.any()) for report in play(system, 30, (0,))]
+    assert 5 < sum(forged) < 25 and any(a != b for a, b in zip(forged, forged[1:], strict=False))
+
+
+def test_noise_of_privacy_moves_the_model():
+    # noise so small that only the clipping is left, and more
+    still, noisy = (system_of(clip_norm=0.1, noise_multiplier=size) for size in (1e-9, 1.0))
+    play(still), play(noisy)
+    assert np.abs(still.state.parameters - noisy.state.parameters).mean() > 1e-3
+
+
+def test_secret_keys_are_not_written():
+    system = system_of(1, protection="executed", signature="ml-dsa-44")
+    play(system, 1, (0,))
+    mail = system.guard._mail
+    assert mail._sealers and b"Sealer" not in pickle.dumps(system)
+    copied = pickle.loads(pickle.dumps(system))
+    assert not copied.guard._mail._sealers
+    everybody = Decision(participate=np.ones((1, 8), dtype=bool))
+    assert np.allclose(system.step(everybody).accuracy, copied.step(everybody).accuracy)
+
+
+def test_bad_scenarios_are_refused():
+    with pytest.raises(InvalidValueError, match="sign-flip"):
+        system_of(attack="shout")
+    with pytest.raises(InvalidValueError, match="median"):
+        system_of(aggregation="mode")
+    with pytest.raises(InvalidValueError, match="server_rule"):
+        system_of(scenario=SCENARIO.replace({"learning": {"server_rule": "scaffold"}}), signature="ml-dsa-44")
+    with pytest.raises(InvalidValueError, match="backdoor"):
+        system_of(scenario=SCENARIO.replace({"learning": {"model": "surrogate"}}), attack="backdoor")
+    with pytest.raises(InvalidValueError, match="falcon"):
+        system_of(signature="falcon-512", protection="executed")
+    with pytest.raises(InvalidValueError, match="median"):
+        system_of(aggregation="median", noise_multiplier=1.0)
+    with pytest.raises(InvalidValueError, match="signature"):
+        Choices.named(signature="rsa-2048")
+    other = SCENARIO.replace({"learning": {"aggregation": "buffered"}})
+    with pytest.raises(InvalidValueError, match="merged in the round"):
+        FederatedSystem(other, protects=True)
