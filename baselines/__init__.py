@@ -43,6 +43,13 @@ _registry = Registry(
         "solved-head": "baselines.adaptation:SolvedHead",
         "periodic": "baselines.adaptation:Periodic",
         "adwin": "baselines.adaptation:AdwinTriggered",
+        "no-protection": "baselines.protection:Unprotected",
+        "all-on": "baselines.protection:AllOn",
+        "classical-only": "baselines.protection:ClassicalOnly",
+        "post-quantum-only": "baselines.protection:PostQuantumOnly",
+        "quantum-keys-only": "baselines.protection:QuantumKeysOnly",
+        "masked-only": "baselines.protection:MaskedOnly",
+        "threat-threshold": "baselines.protection:ThreatThreshold",
         "oracle": "baselines.oracle:Oracle",
     },
 )

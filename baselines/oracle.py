@@ -9,7 +9,7 @@ it gets, so it is never worse than the best plan at the start: a rollout with ma
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -18,6 +18,7 @@ import numpy as np
 
 import baselines
 from baselines.adaptation import Phases
+from baselines.protection import ProtectionPhases
 from baselines.selection.age_and_speed import AgeAndSpeed
 from qfl_envs.competitor import Competitor, Kind, Rule
 from qfl_envs.envs.task import Task
@@ -86,7 +87,13 @@ class Oracle(Competitor):
     name = "oracle"
     kind: Kind = "privileged"
     by_default = False
-    environments = ("qfl/Allocation-v0", "qfl/Scheduling-v0", "qfl/StragglerFairness-v0", "qfl/Drift-v0")
+    environments = (
+        "qfl/Allocation-v0",
+        "qfl/Scheduling-v0",
+        "qfl/StragglerFairness-v0",
+        "qfl/Drift-v0",
+        "qfl/Security-v0",
+    )
     variations: ClassVar[int] = 8
     """Plans that are tried in each search beside those of the rules, which are tried at the start."""
     every: ClassVar[int] = 5
@@ -123,11 +130,17 @@ class Oracle(Competitor):
 
     def _search(self, rules: list[Rule], longest: int) -> Plan | None:
         """The best of some rules, and of random variations of the strongest."""
-        vary = _adaptations if self.env.task.adapts else _selections
-        rules = [*rules, *(vary(self.rng) for _ in range(self.variations))]
+        rules = [*rules, *(self._variation() for _ in range(self.variations))]
         for rule in rules:
             rule.reset(self.env, int(self.rng.integers(2**32)))
         return try_out(self.env.task, self.env.system, rules, longest)
+
+    def _variation(self) -> Rule:
+        """Another way to go on."""
+        task = self.env.task
+        if task.protects:
+            return _protections(self.rng, task.options)
+        return _adaptations(self.rng) if task.adapts else _selections(self.rng)
 
 
 def _selections(rng: np.random.Generator) -> Rule:
@@ -150,3 +163,9 @@ def _adaptations(rng: np.random.Generator) -> Rule:
         share=float(rng.choice([0.0, 0.25, 1.0], p=[0.2, 0.5, 0.3])),
         rounds=int(rng.integers(1, 3 if costly else 11)),
     )
+
+
+def _protections(rng: np.random.Generator, options: Mapping[str, Sequence[str]]) -> Rule:
+    """Any protection for a while, then what the alarms ask for."""
+    first = {part: names[rng.integers(len(names))] for part, names in options.items()}
+    return ProtectionPhases(first, rounds=int(rng.integers(1, 11)), signs_for=int(rng.integers(1, 11)))

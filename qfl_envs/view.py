@@ -19,7 +19,7 @@ class SecurityView:
         failed: Whether none could be merged.
         spread: Longest update over the median one; 0 where they were masked, or nothing came.
         agreement: Mean cosine of the updates with their sum; 0 likewise.
-        qber: Mean error rate of the quantum channels.
+        qber: Mean error rate of the quantum channels that were open.
         classical_broken: Whether classical schemes have fallen.
         key_bits: (N) unused key of each device.
     """

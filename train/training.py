@@ -25,6 +25,7 @@ from stable_baselines3.common.vec_env import VecMonitor
 from agents.policies.per_device import MaskablePerDeviceVQCPolicy, PerDeviceVQCPolicy
 from agents.policies.vqc_policy import MaskableVQCPolicy, VQCPolicy
 from agents.policies.vqc_q_policy import VQCQPolicy
+from baselines.fleet_summary import FleetSummary
 from baselines.per_device import MaskablePerDevicePolicy, PerDevicePolicy
 from qfl_envs.vector import FederatedVectorEnv
 from train.plans import MODE_FILE, MODEL_FILE, PLAN_FILE, TrainingPlan
@@ -44,12 +45,14 @@ ALGORITHMS: dict[str, type[BaseAlgorithm]] = {
 POLICIES: dict[str, Any] = {
     "per-device": PerDevicePolicy,
     "mlp": "MultiInputPolicy",
+    "fleet": "MultiInputPolicy",
     "vqc": VQCPolicy,
     "vqc-per-device": PerDeviceVQCPolicy,
 }
 MASKABLE_POLICIES: dict[str, Any] = {
     "per-device": MaskablePerDevicePolicy,
     "mlp": "MultiInputPolicy",
+    "fleet": "MultiInputPolicy",
     "vqc": MaskableVQCPolicy,
     "vqc-per-device": MaskablePerDeviceVQCPolicy,
 }
@@ -58,6 +61,8 @@ PER_DEVICE = ("per-device", "vqc-per-device")
 """Policies that choose for every device by itself."""
 OF_A_FLEET = (*PER_DEVICE, "vqc")
 """Policies that must know how many devices there are."""
+SUMMARISED = "fleet"
+"""The policy ``"mlp"`` that sees mean and spread over the devices of what each has."""
 Progress = Callable[[int], None]
 
 
@@ -143,6 +148,9 @@ def _make_model(
     policy_kwargs = dict(settings["policy_kwargs"])
     if settings["policy"] in OF_A_FLEET:
         policy_kwargs["num_devices"] = vector_env.task.num_shown
+    if settings["policy"] == SUMMARISED:
+        policy_kwargs["features_extractor_class"] = FleetSummary
+        policy_kwargs["features_extractor_kwargs"] = {"num_devices": vector_env.task.num_shown}
     if settings["policy"] in PER_DEVICE and not vector_env.task.allow_idle:
         policy_kwargs["idle_probability"] = None
     keywords = dict(settings["algorithm"])

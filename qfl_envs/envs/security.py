@@ -44,7 +44,10 @@ class SecurityTask(Task):
         "security": {
             "protection_bits": 0,
             "protection_cycles": 0.0,
-            "attack": "sign-flip",
+            "assumed_attackers": 0.2,
+            "key_pool_bits": 1024,
+            "attack": "ipm",
+            "attack_strength": 4.0,
             "attacker_share": 0.2,
             "tampered_share": 0.3,
             "eavesdropped_share": 0.5,
@@ -171,7 +174,9 @@ class SecurityTask(Task):
         guarded = report.guarded
         assert guarded is not None
         told = {name: getattr(guarded, name).sum(-1) for name in COUNTED}
-        told |= {name: getattr(guarded, name) for name in ("opened", "failed", "steered", "qber", "attack_success")}
+        told |= {name: getattr(guarded, name) for name in ("opened", "failed", "steered", "qber")}
+        if self.scenario.security.attack == "backdoor":
+            told["attack_success"] = guarded.attack_success
         return super().info(system, report, outcome) | {"protect_s": report.protect_s.max(-1), "security": told}
 
 
@@ -236,8 +241,8 @@ class SecurityEnv(ChoiceEnv):
     channels through the air yield. With `security={"protection": "executed"}` updates are also signed, sealed, tampered
     with and verified in earnest; the model that is learned is the same.
 
-    The presets are changed for this environment: the threats above are possible, hostile devices flip the sign of their
-    updates, nothing is protected but as chosen, and devices hold several labels
+    The presets are changed for this environment: the threats above are possible, hostile devices send the honest mean
+    backwards (IPM), nothing is protected but as chosen, and devices hold several labels
     (`learning.partition="dirichlet"`), since robust rules take a device with one label of its own for a hostile one.
 
     ## Action Space
@@ -278,8 +283,8 @@ class SecurityEnv(ChoiceEnv):
     `step` adds `protect_s`, the longest time that protection took a participant, and a dict `security`: numbers of
     updates that were `refused`, `screened`, `forged` and taken for real, `poisoned` and accepted, `read` by others,
     `recorded` until Q-day and `opened` then, of devices that were `keyless`; whether the round `failed`; how far what
-    was merged was `steered` away from the honest mean (0 to 1); `qber`; and `attack_success`, the share of triggered
-    samples that are taken for the target of a backdoor.
+    was merged was `steered` away from the honest mean (0 to 1); `qber`; and with a backdoor `attack_success`, the share
+    of triggered samples that are taken for its target.
 
     ## Rewards
 

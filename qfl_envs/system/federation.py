@@ -591,6 +591,7 @@ class FederatedSystem:
             lost=work.lost,
             depleted=work.depleted,
             repaired=work.repaired,
+            payload_bits=work.payload_bits,
             bits_sent=work.bits_sent,
             accuracy=state.accuracy.copy(),
             best_accuracy=state.best_accuracy.copy(),

@@ -51,6 +51,7 @@ class RoundReport:
         lost: (E, N) bool, whose packet was in error.
         depleted: (E, N) bool, whose battery ended before the upload did.
         repaired: (E, N) bool, whose part of the decision had to be changed.
+        payload_bits: (E, N) bits of a whole upload, protection included.
         bits_sent: (E, N) bits that left the device.
         accuracy: (E) held-out accuracy after the round.
         best_accuracy: (E) best of the episode so far.
@@ -81,6 +82,7 @@ class RoundReport:
     lost: np.ndarray
     depleted: np.ndarray
     repaired: np.ndarray
+    payload_bits: np.ndarray
     bits_sent: np.ndarray
     accuracy: np.ndarray
     best_accuracy: np.ndarray

@@ -22,7 +22,9 @@ def ids_where(condition):
 
 CONTINUOUS_IDS = ids_where(lambda env: isinstance(env.action_space, spaces.Box))
 MASKED_IDS = [env_id for env_id in ENV_IDS if env_id not in CONTINUOUS_IDS]
-PER_DEVICE_IDS = ids_where(lambda env: isinstance(env.action_space, spaces.MultiDiscrete))
+PROTECTING_IDS = ids_where(lambda env: env.task.protects)
+"""Where a rule says who takes part, whatever the action is."""
+PER_DEVICE_IDS = ids_where(lambda env: isinstance(env.action_space, spaces.MultiDiscrete) and not env.task.protects)
 """Where every device has choices of its own."""
 TARGET_IDS = ids_where(lambda env: env.task.ends_at_target)
 

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from playing import ENV_IDS, ids_where, make, open_action
+from playing import ENV_IDS, PROTECTING_IDS, ids_where, make, open_action
 
+from qfl_envs.security import AGGREGATIONS, ATTACKS, KEY_EXCHANGES, SCREENINGS, SIGNATURES
 from qfl_envs.system.learning.adaptation import uploaded_bits
 from qfl_envs.system.report import RoundReport
 
@@ -111,6 +112,29 @@ DRIFT = sections(
     period_rounds=numbers(2, 6),
 )
 SECURITY = sections(protection_bits=st.integers(0, 100_000), protection_cycles=st.just(0.0) | powers_of_ten(3, 9))
+THREATS = sections(
+    signature=st.sampled_from(SIGNATURES),
+    key_exchange=st.sampled_from(KEY_EXCHANGES),
+    sends_key=st.booleans(),
+    aggregation=st.sampled_from(AGGREGATIONS),
+    screening=st.sampled_from(SCREENINGS),
+    assumed_attackers=numbers(0, 1),
+    group_size=st.none() | st.integers(3, 6),
+    key_pool_bits=powers_of_ten(2.5, 5),
+    qkd_availability=numbers(0, 1),
+    qkd_fallback=st.sampled_from(["wait", "x25519", "ml-kem-768"]),
+    attack=st.sampled_from([name for name in ATTACKS if name != "backdoor"]),
+    attacker_share=numbers(0, 1),
+    tampered_share=numbers(0, 1),
+    eavesdropped_share=numbers(0, 1),
+    intercepted_share=numbers(0, 1),
+    jammed_share=numbers(0, 1),
+    intrusion=st.booleans(),
+    threat_begins=numbers(0, 1),
+    threat_ends=numbers(0, 1),
+    quantum_computer=st.booleans(),
+    q_day_round=intervals(numbers(0, 4)),
+)
 # one transform per number of features, since each combination of them takes a while to prepare
 TRANSFORMS = {4: "rotation", 6: "brightness", 8: "noise"}
 CURRICULA = st.lists(
@@ -119,7 +143,7 @@ CURRICULA = st.lists(
 
 
 @st.composite
-def arguments(draw, aggregations):
+def arguments(draw, aggregations, attacked):
     """Arguments of an environment: a scenario from all sections, and a curriculum at one of its stages."""
     qubits = draw(st.sampled_from(sorted(TRANSFORMS)))
     quantum = {"num_qubits": qubits, "num_layers": draw(st.integers(1, 3)), "shots": draw(st.integers(1, 200))}
@@ -127,7 +151,7 @@ def arguments(draw, aggregations):
     chosen = {
         "model": draw(st.sampled_from(["surrogate", "none"])),
         "aggregation": aggregation,
-        "server_rule": draw(st.sampled_from(SERVER_RULES[aggregation])),
+        "server_rule": draw(st.sampled_from(SERVER_RULES[aggregation][: 2 if attacked else None])),
     }
     stages = draw(st.none() | CURRICULA)
     return {
@@ -140,7 +164,7 @@ def arguments(draw, aggregations):
             "fleet": draw(FLEET),
             "learning": draw(LEARNING) | chosen,
             "drift": draw(DRIFT) | {"transform": TRANSFORMS[qubits]},
-            "security": draw(SECURITY),
+            "security": draw(SECURITY) | (draw(THREATS) if attacked else {}),
             "quantum": quantum,
         },
         "curriculum": stages,
@@ -195,9 +219,10 @@ def fuzzed(examples):
         )
         @given(data=st.data(), seed=st.integers(0, 2**31))
         def run(env_id, data, seed):
-            # rounds that adapt the model are refused where devices go on working from one to the next
-            aggregations = ["deadline", "synchronous"] if env_id in ADAPTING_IDS else sorted(SERVER_RULES)
-            env = make(env_id, **data.draw(arguments(aggregations)))
+            # rounds that adapt the model, or are attacked, are refused where devices go on from one to the next
+            attacked = env_id in PROTECTING_IDS
+            aggregations = ["deadline", "synchronous"] if attacked or env_id in ADAPTING_IDS else sorted(SERVER_RULES)
+            env = make(env_id, **data.draw(arguments(aggregations, attacked)))
             test(env, *resets_and_rounds(env, seed))
 
         run.__name__ = run.__qualname__ = test.__name__
@@ -219,7 +244,9 @@ def test_rewards_and_infos_are_finite(env, resets, rounds):
     for played in rounds:
         _, reward, _, _, info = played.step
         assert np.isfinite(reward)
-        flat = {name: value for name, value in info.items() if name != "reward_terms"} | info["reward_terms"]
+        nested = [value for value in info.values() if isinstance(value, dict)]
+        flat = {name: value for name, value in info.items() if not isinstance(value, dict)}
+        flat = {name: value for part in (flat, *nested) for name, value in part.items()}
         for name, value in flat.items():
             assert np.isfinite(value).all(), name
 
@@ -248,6 +275,8 @@ def test_nobody_sends_more_than_the_payload_and_nobody_idle_sends_anything(env, 
     task, scenario = env.unwrapped.task, env.unwrapped.scenario
     for played in rounds:
         report, payload = played.report, env.unwrapped.system.payload_bits
+        if task.protects:
+            payload = report.payload_bits
         if task.adapts:
             payload = uploaded_bits(scenario, task.adaptation[played.action]) + scenario.security.protection_bits
         assert (report.bits_sent >= 0).all() and (report.bits_sent <= payload).all()
@@ -283,7 +312,8 @@ def test_an_update_is_delivered_at_most_once_and_only_after_its_device_took_part
 def test_what_becomes_of_an_update_is_one_thing_only(env, resets, rounds):
     for played in rounds:
         report = played.report
-        outcomes = np.stack([report.late, report.lost, report.depleted & ~report.late])
+        refused = np.zeros_like(report.late) if report.guarded is None else report.guarded.refused
+        outcomes = np.stack([report.late, report.lost, report.depleted & ~report.late, refused])
         assert (outcomes.sum(0) <= 1).all()
         assert not outcomes[:, ~report.participation].any()
         if not env.unwrapped.scenario.goes_on:

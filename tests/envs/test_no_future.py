@@ -5,7 +5,19 @@ import dataclasses
 
 import numpy as np
 import pytest
-from playing import ENV_IDS, action_of, make, of_shown, play, random_actions, rollout, same, shown_devices
+from playing import (
+    ENV_IDS,
+    PROTECTING_IDS,
+    action_of,
+    idle_action,
+    make,
+    of_shown,
+    play,
+    random_actions,
+    rollout,
+    same,
+    shown_devices,
+)
 
 from qfl_envs.system.learning.shapes import NUM_CLASSES
 from qfl_envs.system.state import SystemState
@@ -13,6 +25,9 @@ from qfl_envs.system.state import SystemState
 every_env = pytest.mark.parametrize("env_id", ENV_IDS)
 every_unmonitored_env = pytest.mark.parametrize(
     "env_id", [env_id for env_id in ENV_IDS if not make(env_id).unwrapped.scenario.learning.monitored]
+)
+decides_who = pytest.mark.parametrize(
+    "env_id", [env_id for env_id in every_unmonitored_env.args[1] if env_id not in PROTECTING_IDS]
 )
 SHOWN = {
     "active",
@@ -59,9 +74,24 @@ HIDDEN = {
     "device_accuracy",
     "elapsed_s",
     "energy_j",
+    "hostile",
+    "threats",
+    "exposed",
 }
-DEPENDS = {"gain", "mean_gain", "accuracy", "best_accuracy", "local_rate", "dropout", "activation_bits"}
-"""Fields that some tasks show."""
+DEPENDS = {
+    "gain",
+    "mean_gain",
+    "accuracy",
+    "best_accuracy",
+    "local_rate",
+    "dropout",
+    "activation_bits",
+    "key_bits",
+    "signs",
+    "q_day_round",
+}
+"""Fields that some tasks show; Q-day once it has come, so that a task without threats shows nothing of it."""
+OF_SECURITY = {"signs", "q_day_round"}
 
 
 def task_of(env_id):
@@ -72,7 +102,7 @@ def shown_by(task, name):
     """Whether a task shows a field of the state."""
     if name in ("gain", "mean_gain"):
         return task.gain_per_subchannel == (name == "gain")
-    return name in SHOWN or (name in DEPENDS and name in task.features)
+    return name in SHOWN or (name in OF_SECURITY and task.protects) or (name in DEPENDS and name in task.features)
 
 
 def shown_or_hidden(shown):
@@ -134,6 +164,8 @@ def test_a_shown_part_of_the_state_changes_the_observation(env_id, name):
     perturb(env, name)
     if name == "full_battery_j":
         env.unwrapped.system.state.full_battery_j *= 1e6
+    if name == "q_day_round":
+        env.unwrapped.system.state.q_day_round[:] = 0.0
     assert not same(observe(env), observation)
 
 
@@ -167,13 +199,15 @@ def test_the_returned_observation_is_that_of_the_state_after_the_round(env_id):
 def test_the_round_is_played_with_the_gains_and_clocks_of_the_observation_before_it(env_id):
     env = make(env_id, learning={"model": "none"})
     rollout(env, seed=0, count=3)
-    decision = env.unwrapped.task.decide(env.unwrapped.system, env.action_space.sample()[None])
+    # what protection takes is drawn in the round: the time of a signature, and which quantum channels are open
+    action = idle_action(env) if env.unwrapped.task.protects else env.action_space.sample()
+    decision = env.unwrapped.task.decide(env.unwrapped.system, action[None])
     report, twin_report = (each.unwrapped.system.step(decision) for each in (env, other_future(env)))
     for name in ("rates_bps", "compute_s", "upload_s", "round_s", "energy_j", "late", "depleted", "participation"):
         assert same(getattr(report, name), getattr(twin_report, name)), name
 
 
-@every_unmonitored_env
+@decides_who
 def test_a_device_that_never_delivered_shows_the_loss_of_a_uniform_guess(env_id):
     env = make(env_id)
     env.reset(seed=0)

@@ -33,7 +33,7 @@ from qfl_envs.system.state import SystemState
 SIGNS = ("refused", "screened", "failed", "spread", "agreement", "qber")
 """What the server notices in a round: shares of the updates that failed their check and that were screened; whether
 none could be merged; the longest update over the median one; how far updates point the same way (mean cosine with their
-sum), both 0 where they are masked; and the error rate that quantum channels had on average."""
+sum), both 0 where they are masked; and the mean error rate of the quantum channels that were open."""
 POISONING, TAMPERING, EAVESDROPPING, JAMMING, INTRUSION = range(len(threats.THREATS))
 
 
@@ -53,7 +53,7 @@ class GuardedRound:
         failed: (E) bool, where updates arrived and none could be merged.
         steered: (E) how far what was merged points away from the honest mean, 0 to 1; 0 where nobody interfered.
         keyless: (E, N) bool, whose pool held too little key.
-        qber: (E) mean error rate of the quantum channels.
+        qber: (E) mean error rate of the quantum channels that were open.
         attack_success: (E) share of triggered samples that are taken for the target; nan without a backdoor.
     """
 
@@ -317,9 +317,9 @@ class Guard:
         intercepted, open_now = self._intercepted(state), self._open(state, guarded)
         gained = self.air.rate_bps(distance_m, intercepted) * round_s[:, None]
         state.key_bits = np.minimum(state.key_bits + np.where(open_now, gained, 0.0), security.key_pool_bits)
-        # a channel that lets nothing through has no better than a coin's error rate
-        errors = np.where(open_now, error_rate(intercepted, self.air.device_error), 0.5)
-        guarded.qber = errors.mean(-1)
+        heard = np.where(open_now, error_rate(intercepted, self.air.device_error), 0.0).sum(-1)
+        # of channels none of which lets anything through, no better rate is known than a coin's
+        guarded.qber = np.divide(heard, open_now.sum(-1), out=np.full(len(heard), 0.5), where=open_now.any(-1))
         now_broken = state.round_index + 1 >= state.q_day_round[:, 0]
         read, recorded = guarded.read.sum(-1), guarded.recorded.sum(-1)
         kept = state.exposed[:, 1] + recorded
