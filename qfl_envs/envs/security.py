@@ -279,12 +279,13 @@ class SecurityEnv(ChoiceEnv):
     11. 0 where updates were masked, of which the server sees none.
 
     [info]
+    | `protect_s`         |        | longest time that protection took a participant, s           |
+    | `security`          | dict   | what threats and protection did (12)                         |
 
-    `step` adds `protect_s`, the longest time that protection took a participant, and a dict `security`: numbers of
-    updates that were `refused`, `screened`, `forged` and taken for real, `poisoned` and accepted, `read` by others,
-    `recorded` until Q-day and `opened` then, of devices that were `keyless`; whether the round `failed`; how far what
-    was merged was `steered` away from the honest mean (0 to 1); `qber`; and with a backdoor `attack_success`, the share
-    of triggered samples that are taken for its target.
+    12. Numbers of updates that were `refused`, `screened`, `forged` and taken for real, `poisoned` and accepted, `read`
+        by others, `recorded` until Q-day, and `opened` then; of devices that were `keyless`; whether the round
+        `failed`; how far what was merged was `steered` away from the honest mean (0 to 1); `qber`; and with a backdoor
+        `attack_success`, the share of triggered samples that are taken for its target.
 
     ## Rewards
 
