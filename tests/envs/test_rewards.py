@@ -102,7 +102,9 @@ def test_a_target_that_is_reached_in_the_last_round_saves_the_time_that_is_left(
 @with_terms_to_the_target
 @pytest.mark.parametrize("everybody", [True, False], ids=["everybody", "nobody"])
 def test_time_adds_up_to_the_share_of_the_longest_episode(env_id, everybody):
-    env = make(env_id, max_rounds=20, target_accuracy=0.2 if everybody else 1.0)
+    # without a link nobody takes part, whoever says who does
+    radio = {} if everybody else {"link_drop": 1.0, "link_recover": 0.0}
+    env = make(env_id, max_rounds=20, target_accuracy=0.2 if everybody else 1.0, radio=radio)
     _, infos = play_episode(env, seed=1, everybody=everybody)
     longest_s = env.unwrapped.scenario.deadline_s * 20
     assert infos[-1]["target_reached"] == everybody
