@@ -167,5 +167,5 @@ def _adaptations(rng: np.random.Generator) -> Rule:
 
 def _protections(rng: np.random.Generator, options: Mapping[str, Sequence[str]]) -> Rule:
     """Any protection for a while, then what the alarms ask for."""
-    first = {part: names[rng.integers(len(names))] for part, names in options.items()}
+    first = {part: names[int(rng.integers(len(names)))] for part, names in options.items()}
     return ProtectionPhases(first, rounds=int(rng.integers(1, 11)), signs_for=int(rng.integers(1, 11)))

@@ -24,7 +24,7 @@ class Unprotected(Rule):
 
     def decide(self, view: NetworkView) -> Decision:
         """A round that is protected so."""
-        return Decision(np.ones((1, len(view.loss)), dtype=bool), protection=Choices.named(**self.chosen(view)))
+        return Decision(np.ones((1, len(view.loss)), dtype=bool), protection=Choices.named(1, **self.chosen(view)))
 
     def chosen(self, view: NetworkView) -> Mapping[str, str]:
         """The choices of this round."""

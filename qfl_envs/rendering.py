@@ -20,6 +20,9 @@ SIZE_INCHES = (9.6, 5.4)
 DPI = 100
 IDLE, LATE, LOST, DEPLETED, UNLINKED = "#c7ccd1", "#e08a00", "#c62828", "#6a1b9a", "#9aa0a6"
 OUTCOMES = {"late": LATE, "lost": LOST, "depleted": DEPLETED}
+REFUSED, READ = "#ad1457", "#00838f"
+OF_SECURITY = {"refused": REFUSED, "read": READ}
+"""What else can become of an update where threats are simulated: its check fails, or somebody reads it."""
 
 
 @dataclass
@@ -34,6 +37,7 @@ class Recording:
         link_up: (N) bool.
         battery: (N) charge as a share of the full one.
         report: The last round, rows already picked; None before the first.
+        protection: How its updates were signed, encrypted, merged and screened, by name; empty without threats.
         elapsed_s: Simulated time after each round, from 0.
         accuracy: Accuracy at those times.
         round_s: Duration of each round.
@@ -47,6 +51,7 @@ class Recording:
     link_up: np.ndarray = field(init=False)
     battery: np.ndarray = field(init=False)
     report: dict[str, np.ndarray] | None = field(init=False, default=None)
+    protection: dict[str, str] = field(init=False, default_factory=dict)
     elapsed_s: list[float] = field(init=False, default_factory=list)
     accuracy: list[float] = field(init=False, default_factory=list)
     round_s: list[float] = field(init=False, default_factory=list)
@@ -54,7 +59,7 @@ class Recording:
 
     def begin(self, state: SystemState) -> None:
         """Forget the last episode."""
-        self.report = None
+        self.report, self.protection = None, {}
         self.elapsed_s, self.accuracy, self.round_s, self.energy_j = [0.0], [float(state.accuracy[self.row])], [], []
         self._look(state)
 
@@ -62,6 +67,9 @@ class Recording:
         """Remember a round."""
         names = ("participation", "delivered", "late", "lost", "depleted", "subchannel", "power_dbm", "local_steps")
         self.report = {name: getattr(report, name)[self.row].copy() for name in names}
+        if report.guarded is not None:
+            self.report |= {name: getattr(report.guarded, name)[self.row].copy() for name in OF_SECURITY}
+            self.protection = report.guarded.choices.names(self.row)
         self.elapsed_s.append(float(state.elapsed_s[self.row]))
         self.accuracy.append(float(report.accuracy[self.row]))
         self.round_s.append(float(report.round_s[self.row]))
@@ -73,6 +81,11 @@ class Recording:
         self.link_up = state.link_up[self.row].copy()
         self.battery = state.battery_j[self.row] / np.maximum(state.full_battery_j[self.row], 1e-12)
 
+    @property
+    def outcomes(self) -> dict[str, str]:
+        """What can become of an update, and the colour of it."""
+        return OUTCOMES | (OF_SECURITY if self.protection else {})
+
     def summary(self) -> str:
         """One line on the last round."""
         scenario = self.scenario
@@ -80,9 +93,9 @@ class Recording:
         tail = f"accuracy {self.accuracy[-1]:.3f} of {scenario.target_accuracy:.2f}"
         if self.report is None:
             return f"{head} | {tail} | {scenario.num_devices} devices wait"
-        counts = {name: int(self.report[name].sum()) for name in ("participation", "delivered", *OUTCOMES)}
+        counts = {name: int(self.report[name].sum()) for name in ("participation", "delivered", *self.outcomes)}
         outcome = ", ".join(
-            f"{counts[name]} {name}" for name in ("delivered", *OUTCOMES) if counts[name] or name == "delivered"
+            f"{counts[name]} {name}" for name in ("delivered", *self.outcomes) if counts[name] or name == "delivered"
         )
         return (
             f"{head} | {tail} | {counts['participation']} of {scenario.num_devices} took part: {outcome} | "
@@ -97,7 +110,16 @@ class Recording:
             for name, mark in (("delivered", "#"), ("late", "L"), ("lost", "!"), ("depleted", "0")):
                 marks = np.where(self.report[name], mark, marks)
         legend = "# delivered  L late  ! lost  0 battery empty  . idle  x no link"
-        return f"{self.summary()}\n{''.join(marks)}\n{legend}"
+        if self.report is not None and self.protection:
+            marks = np.where(self.report["refused"], "R", marks)
+            legend += "  R refused"
+        return "\n".join([self.summary(), *self.protected_by(), "".join(marks), legend])
+
+    def protected_by(self) -> list[str]:
+        """A line on how updates were protected; none without threats."""
+        if not self.protection:
+            return []
+        return [" | ".join(f"{part.replace('_', ' ')} {name}" for part, name in self.protection.items())]
 
 
 def draw(recording: Recording) -> np.ndarray:
@@ -109,7 +131,9 @@ def draw(recording: Recording) -> np.ndarray:
     _draw_accuracy(figure.add_subplot(grid[0, 1]), recording)
     _draw_bars(figure.add_subplot(grid[1, 1]), recording.round_s, "round time (s)", "#3367a8", recording)
     _draw_bars(figure.add_subplot(grid[2, 1]), recording.energy_j, "energy (J)", "#4f8a5b", recording)
-    figure.suptitle(recording.summary(), fontsize=9, x=0.01, ha="left", family="monospace")
+    figure.suptitle(
+        "\n".join([recording.summary(), *recording.protected_by()]), fontsize=9, x=0.01, ha="left", family="monospace"
+    )
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
@@ -128,7 +152,7 @@ def _draw_cells(axes: Axes, recording: Recording) -> None:
         share = (report["power_dbm"] - limits.min_power_dbm) / span
         sizes = np.where(report["participation"], 30 + 70 * share, 22.0)
         for device in np.flatnonzero(report["participation"]):
-            failed = next((colour for name, colour in OUTCOMES.items() if report[name][device]), None)
+            failed = next((colour for name, colour in recording.outcomes.items() if report[name][device]), None)
             line = np.stack([positions[device], recording.sites_m[nearest[device]]])
             axes.plot(
                 *line.T,
@@ -142,7 +166,7 @@ def _draw_cells(axes: Axes, recording: Recording) -> None:
     down = ~recording.link_up
     axes.scatter(positions[down, 0], positions[down, 1], marker="x", s=34, c=UNLINKED, linewidths=1.4, zorder=3)
     if report is not None:
-        for name, colour in OUTCOMES.items():
+        for name, colour in recording.outcomes.items():
             x, y = positions[report[name]].T
             axes.scatter(x, y, s=130, facecolors="none", edgecolors=colour, linewidths=1.6, zorder=3)
     axes.scatter(recording.sites_m[:, 0], recording.sites_m[:, 1], marker="^", s=110, c="#111111", zorder=4)
@@ -155,7 +179,7 @@ def _draw_cells(axes: Axes, recording: Recording) -> None:
     handles += [Line2D([], [], marker="o", color=IDLE, markeredgecolor="#333333", linestyle="", label="idle")]
     handles += [
         Line2D([], [], marker="o", markerfacecolor="none", color=colour, linestyle="--", label=name)
-        for name, colour in OUTCOMES.items()
+        for name, colour in recording.outcomes.items()
     ]
     handles += [Line2D([], [], marker="x", color=UNLINKED, linestyle="", label="no link")]
     axes.legend(handles=handles, fontsize=7, loc="lower left", ncols=3, framealpha=0.9)
