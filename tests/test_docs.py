@@ -245,6 +245,10 @@ LEARNERS = {
     },
     "surrogate": {"learning": {"model": "surrogate"}},
     "none": {"learning": {"model": "none"}},
+    "attacked": {
+        "learning": {"model": "none"},
+        "security": {"attack": "gaussian", "attacker_share": 0.2, "noise_multiplier": 1.0},
+    },
 }
 
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from qfl_envs.scenario import Scenario
-from qfl_envs.security import UPDATE_ATTACKS
+from qfl_envs.security import DATA_ATTACKS, UPDATE_ATTACKS
 from qfl_envs.system import devices
 from qfl_envs.system.learning.aggregation import Updates, weighted_mean_update
 from qfl_envs.system.learning.shapes import kept_parameters
@@ -26,9 +27,11 @@ from qfl_envs.system.security.exposure import authentic, expose, forgeable
 from qfl_envs.system.security.key_rate import error_rate
 from qfl_envs.system.security.mail import Mail, Sent
 from qfl_envs.system.security.merging import merge_round, only
-from qfl_envs.system.security.poisoned_data import Poisoner
 from qfl_envs.system.security.round_cost import Groups, RoundCost, air, groups_of_participants, round_cost
 from qfl_envs.system.state import SystemState
+
+if TYPE_CHECKING:
+    from qfl_envs.system.security.poisoned_data import Poisoner
 
 SIGNS = ("refused", "screened", "failed", "spread", "agreement", "qber")
 """What the server notices in a round: shares of the updates that failed their check and that were screened; whether
@@ -87,7 +90,11 @@ class Guard:
         self.scenario, self.security, self.num_systems = scenario, scenario.security, num_systems
         self.air = air(self.security)
         self.possible = threats.possible(self.security)
-        self.poisoner = Poisoner(scenario)
+        self.poisoner: Poisoner | None = None
+        if self.security.attack in DATA_ATTACKS:
+            from qfl_envs.system.security.poisoned_data import Poisoner
+
+            self.poisoner = Poisoner(scenario)
         self._mail = Mail(self.security)
         self._parameters = kept_parameters(scenario)
 
@@ -167,6 +174,8 @@ class Guard:
         self, state: SystemState, result: LocalResult, learner: LocalLearner, work: LocalWork
     ) -> LocalResult:
         """Hostile devices of an attack on data learn something else."""
+        if self.poisoner is None:
+            return result
         return self.poisoner.train(state, self._attackers(state), result, learner, work)
 
     def _attackers(self, state: SystemState) -> np.ndarray:
@@ -338,7 +347,9 @@ class Guard:
             ],
             axis=-1,
         )
-        guarded.attack_success = self.poisoner.success(state, learner)
+        guarded.attack_success = np.full(len(round_s), np.nan)
+        if self.poisoner is not None and learner is not None:
+            guarded.attack_success = self.poisoner.success(state, learner)
 
 
 def _harmless(change: np.ndarray) -> np.ndarray:

@@ -39,7 +39,7 @@ class Poisoner:
     ) -> LocalResult:
         """The result with what hostile devices (E, N) learn in the place of what they should."""
         liars = work.trains & attackers
-        if self.kind not in ("label-flip", "backdoor") or not liars.any():
+        if not liars.any():
             return result
         of_liars = replace(work, trains=liars)
         if self.kind == "label-flip":
@@ -67,9 +67,12 @@ class Poisoner:
             self._poisoned.features, self._poisoned.data = table, data
         return self._poisoned
 
-    def success(self, state: SystemState, learner: LocalLearner | None) -> np.ndarray:
-        """(E) share of held-out samples with the trigger, of other classes, that are taken for the target."""
-        if self.kind != "backdoor" or learner is None:
+    def success(self, state: SystemState, learner: LocalLearner) -> np.ndarray:
+        """(E) share of held-out samples with the trigger, of other classes, that are taken for the target.
+
+        It is nan without a trigger.
+        """
+        if self.kind != "backdoor":
             return np.full(len(state.accuracy), np.nan)
         model = cast(Learner, learner)
         if self._triggered is None:
