@@ -19,8 +19,8 @@ from qfl_envs.system.decision import Decision
 from qfl_envs.system.federation import FederatedSystem
 from qfl_envs.system.report import RoundReport
 from qfl_envs.system.security.choices import OPTIONS, Choices
-from qfl_envs.system.security.guard import SIGNS
 from qfl_envs.system.security.robust import tolerated
+from qfl_envs.system.security.signs import SIGNS
 from qfl_envs.view import NetworkView, SecurityView
 
 USUAL: Mapping[str, tuple[str, ...]] = {

@@ -149,7 +149,7 @@ class FederatedSystem:
         if protects or scenario.security.guards:
             from qfl_envs.system.security.guard import Guard
 
-            self.guard = Guard(scenario, num_systems)
+            self.guard = Guard(scenario, num_systems, protects)
         # what a decision leaves open; nothing writes to these
         shape = num_systems, scenario.num_devices
         self._usual_dbm = np.full(shape, scenario.radio.max_power_dbm)
@@ -430,8 +430,9 @@ class FederatedSystem:
             bits = uploaded_bits(self.scenario, work.adaptation) + self.scenario.security.protection_bits
             work.payload_bits = np.repeat(bits[:, None].astype(float), work.participate.shape[1], axis=1)
         if self.guard is not None and work.guarded is not None:
+            distance_m = np.linalg.norm(state.position_m - self.sites_m[work.serving], axis=-1)
             chosen, added_bits = self.guard.protect(
-                state, work.guarded, work.participate, work.cpu_hz, self._distance_m(state, work), work.payload_bits
+                state, work.guarded, work.participate, work.cpu_hz, distance_m, work.payload_bits
             )
             work.protect_s, work.energy_j = work.protect_s + chosen.seconds, work.energy_j + chosen.energy_j
             work.payload_bits = work.payload_bits + added_bits
@@ -498,14 +499,13 @@ class FederatedSystem:
     def _attack(self, state: SystemState, work: _Round) -> None:
         """6. Adversaries lie, replace updates and listen; the server refuses what fails its check."""
         if self.guard is not None and work.guarded is not None:
-            weights = np.zeros(0) if work.result is None else self.server.weights(state, work.result)
-            work.result, work.delivered = self.guard.send(state, work.guarded, work.result, weights, work.delivered)
+            weigh = self.server.weights
+            work.result, work.delivered = self.guard.send(state, work.guarded, work.result, weigh, work.delivered)
 
     def _aggregate(self, state: SystemState, work: _Round) -> None:
         """7. The server merges what arrived into the global model."""
         if self.guard is not None and work.guarded is not None:
-            weights = np.zeros(0) if work.result is None else self.server.weights(state, work.result)
-            work.result = self.guard.merge(work.guarded, work.result, weights)
+            work.result = self.guard.merge(state, work.guarded, work.result, self.server.weights)
         if self.learner is None:
             return
         if not self.scenario.goes_on:
@@ -534,8 +534,7 @@ class FederatedSystem:
         scenario, fleet = self.scenario, self.scenario.fleet
         work.gain = state.gain
         if self.guard is not None and work.guarded is not None:
-            # quantum channels were where the devices are in this round
-            self.guard.move_on(state, work.guarded, work.round_s, self._distance_m(state, work), self.learner)
+            self.guard.move_on(state, work.guarded, work.round_s, self.learner)
         evolution.move(scenario.radio, fleet, state, work.round_s, work.normal, self.sites_m, self.radius_m)
         evolution.refill(scenario.radio, fleet, state, work.round_s, work.energy_j, work.uniform, work.normal["load"])
         if self.devices_leave:
@@ -547,10 +546,6 @@ class FederatedSystem:
         state.last_round_s = work.round_s
 
     # helpers
-
-    def _distance_m(self, state: SystemState, work: _Round) -> np.ndarray:
-        """(E, N) between each device and its base station."""
-        return np.asarray(np.linalg.norm(state.position_m - self.sites_m[work.serving], axis=-1))
 
     def _drifted(self, state: SystemState, rows: np.ndarray | slice) -> np.ndarray:
         if self.scenario.drift.kind == "none":

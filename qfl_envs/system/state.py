@@ -71,7 +71,7 @@ class SystemState:
         q_day_round: (E, 1) round from which on classical schemes are broken; infinite for never.
         key_bits: (E, N) key of quantum channels that each device has not used.
         exposed: (E, 2) updates that somebody has read, and that somebody recorded to read after Q-day.
-        signs: (E, S) what the server noticed in the last round, see :data:`qfl_envs.system.security.guard.SIGNS`.
+        signs: (E, S) what the server noticed in the last round, see :data:`qfl_envs.system.security.signs.SIGNS`.
     """
 
     position_m: np.ndarray

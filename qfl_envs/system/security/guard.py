@@ -7,7 +7,7 @@ many.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -28,15 +28,12 @@ from qfl_envs.system.security.key_rate import error_rate
 from qfl_envs.system.security.mail import Mail, Sent
 from qfl_envs.system.security.merging import merge_round, only
 from qfl_envs.system.security.round_cost import Groups, RoundCost, air, groups_of_participants, round_cost
+from qfl_envs.system.security.signs import SIGNS, looks, turned
 from qfl_envs.system.state import SystemState
 
 if TYPE_CHECKING:
     from qfl_envs.system.security.poisoned_data import Poisoner
 
-SIGNS = ("refused", "screened", "failed", "spread", "agreement", "qber")
-"""What the server notices in a round: shares of the updates that failed their check and that were screened; whether
-none could be merged; the longest update over the median one; how far updates point the same way (mean cosine with their
-sum), both 0 where they are masked; and the mean error rate of the quantum channels that were open."""
 POISONING, TAMPERING, EAVESDROPPING, JAMMING, INTRUSION = range(len(threats.THREATS))
 
 
@@ -64,6 +61,7 @@ class GuardedRound:
     normal: dict[str, np.ndarray]
     choices: Choices
     groups: Groups = field(init=False)
+    key_bps: np.ndarray = field(init=False)
     refused: np.ndarray = field(init=False)
     screened: np.ndarray = field(init=False)
     forged: np.ndarray = field(init=False)
@@ -82,14 +80,28 @@ class GuardedRound:
     agreement: np.ndarray = field(init=False)
 
 
+Weigh = Callable[[SystemState, LocalResult], np.ndarray]
+"""Weight (M) of each update in the mean that a server makes."""
+
+
 class Guard:
     """Threats and protection of the systems of one scenario."""
 
-    def __init__(self, scenario: Scenario, num_systems: int) -> None:
-        """Prepare it."""
+    def __init__(self, scenario: Scenario, num_systems: int, chooses: bool = True) -> None:
+        """Prepare it.
+
+        Args:
+            scenario: Its threats and protection.
+            num_systems: How many run side by side.
+            chooses: Whether decisions choose protection; else what the scenario has no use for is not computed.
+        """
         self.scenario, self.security, self.num_systems = scenario, scenario.security, num_systems
         self.air = air(self.security)
-        self.possible = threats.possible(self.security)
+        self.chooses = chooses
+        self._usual = Choices.usual(self.security, num_systems)
+        self._threatened = bool(threats.possible(self.security).any())
+        self._keys = chooses or self.security.key_exchange == "qkd"
+        self._masks = chooses or self.security.aggregation == "secure"
         self.poisoner: Poisoner | None = None
         if self.security.attack in DATA_ATTACKS:
             from qfl_envs.system.security.poisoned_data import Poisoner
@@ -126,7 +138,7 @@ class Guard:
         if self.security.noise_multiplier > 0.0:
             shapes["privacy"] = (self._parameters,)
         normal = random.normal(**shapes) if shapes else {}
-        return GuardedRound(uniform, normal, choices or Choices.usual(self.security, self.num_systems))
+        return GuardedRound(uniform, normal, choices or self._usual)
 
     # what protection costs
 
@@ -140,7 +152,13 @@ class Guard:
         payload_bits: np.ndarray,
     ) -> tuple[devices.Work, np.ndarray]:
         """Seconds and joules of the participants, and bits that their uploads gain, (E, N) each."""
-        guarded.groups = groups_of_participants(participate, self.security.group_size)
+        guarded.groups = Groups(participate, participate)
+        if self._masks:
+            guarded.groups = groups_of_participants(participate, self.security.group_size)
+        guarded.key_bps = np.zeros((1, 1))
+        if self._keys:
+            rate_bps = self.air.rate_bps(distance_m, self._intercepted(state))
+            guarded.key_bps = np.where(self._open(state, guarded), rate_bps, 0.0)
         bits_each = self.scenario.learning.bits_per_parameter
         cost: RoundCost = round_cost(
             self.security,
@@ -152,7 +170,7 @@ class Guard:
             bits_each,
             cpu_hz,
             state.key_bits,
-            np.where(self._open(state, guarded), self.air.rate_bps(distance_m, self._intercepted(state)), 0.0),
+            guarded.key_bps,
             guarded.uniform["signing"],
         )
         state.key_bits, guarded.keyless = cost.key_bits, cost.keyless
@@ -187,7 +205,7 @@ class Guard:
         state: SystemState,
         guarded: GuardedRound,
         result: LocalResult | None,
-        weights: np.ndarray,
+        weigh: Weigh,
         delivered: np.ndarray,
     ) -> tuple[LocalResult | None, np.ndarray]:
         """Hostile devices lie, attackers replace updates on the air, others listen, and the server checks what it gets.
@@ -196,18 +214,23 @@ class Guard:
             state: Who is hostile and what is on.
             guarded: Is filled with what happened.
             result: What the devices learned; None where nothing is learned.
-            weights: (M) weight of each update in a mean.
+            weigh: Gives the weight of each update in a mean.
             delivered: (E, N) bool, whose update arrives.
 
         Returns:
             What the server accepts, and (E, N) bool whose update that is.
         """
         security, uniform, choices = self.security, guarded.uniform, guarded.choices
+        nobody = np.zeros(delivered.shape, dtype=bool)
+        guarded.arrived = delivered
+        if not self._threatened and security.protection == "modelled":
+            guarded.refused = guarded.forged = guarded.poisoned = guarded.read = guarded.recorded = nobody
+            return result, delivered
         broken = self.broken(state)
         liars = self._attackers(state) & delivered
         if result is not None:
             honest = ~liars[result.updates.row, result.updates.device]
-            guarded.honest_mean = weighted_mean_update(result.updates, weights * honest, len(delivered))
+            guarded.honest_mean = weighted_mean_update(result.updates, weigh(state, result) * honest, len(delivered))
             result = self._lie(guarded, result, liars)
         tampered = delivered & state.threats[:, TAMPERING, None] & (uniform["tampered"] < security.tampered_share)
         refused = tampered & authentic(choices, broken)[:, None]
@@ -217,7 +240,7 @@ class Guard:
         exposure = expose(choices, delivered, overheard, state.threats[:, INTRUSION], broken)
         guarded.read, guarded.recorded = exposure.read, exposure.recorded
         accepted = delivered & ~refused
-        guarded.arrived, guarded.refused = delivered, refused
+        guarded.refused = refused
         guarded.forged, guarded.poisoned = tampered & ~refused, liars & accepted
         return result, accepted
 
@@ -254,6 +277,8 @@ class Guard:
         """Updates as they are accepted, and (E, N) bool whose are refused."""
         updates = result.updates
         hit = tampered[updates.row, updates.device]
+        if self.security.protection == "modelled" and not hit.any():
+            return result, refused
         forged = updates.change.copy()
         forged[hit] *= -self.security.tampering_strength
         if self.security.protection == "modelled":
@@ -284,14 +309,24 @@ class Guard:
             accepted = replace(accepted, updates=replace(accepted.updates, change=change))
         return accepted, refused
 
-    def merge(self, guarded: GuardedRound, result: LocalResult | None, weights: np.ndarray) -> LocalResult | None:
-        """Screen and merge what was accepted, of weights (M), and note what the server sees of it."""
+    def merge(
+        self, state: SystemState, guarded: GuardedRound, result: LocalResult | None, weigh: Weigh
+    ) -> LocalResult | None:
+        """Screen and merge what was accepted, and note what the server sees of it.
+
+        Args:
+            state: Of the systems.
+            guarded: Is filled with what happened.
+            result: What was accepted; None where nothing is learned.
+            weigh: Gives the weight of each update in a mean.
+        """
         guarded.screened = np.zeros_like(guarded.refused)
         guarded.failed = guarded.arrived.any(-1) & ~(guarded.arrived & ~guarded.refused).any(-1)
         guarded.steered, guarded.spread, guarded.agreement = np.zeros((3, self.num_systems))
         if result is None:
             return None
         choices, updates = guarded.choices, result.updates
+        weights = weigh(state, result)
         merged = merge_round(
             self.security,
             result,
@@ -302,15 +337,15 @@ class Guard:
             guarded.normal.get("privacy"),
         )
         guarded.screened[updates.row[~merged.passed], updates.device[~merged.passed]] = True
-        seen = ~choices.secure[updates.row]
-        guarded.spread, guarded.agreement = _looks(
-            Updates(updates.row[seen], updates.device[seen], updates.change[seen]), self.num_systems
-        )
+        if self.chooses:
+            seen = ~choices.secure[updates.row]
+            shown = Updates(updates.row[seen], updates.device[seen], updates.change[seen])
+            guarded.spread, guarded.agreement = looks(shown, self.num_systems)
         guarded.failed |= merged.failed
         touched = ((guarded.forged | guarded.poisoned) & ~guarded.screened).any(-1) & ~guarded.failed
         if touched.any():
             mean = weighted_mean_update(merged.result.updates, merged.weights, self.num_systems)
-            guarded.steered = np.where(touched, _turned(mean, guarded.honest_mean), 0.0)
+            guarded.steered = np.where(touched, turned(mean, guarded.honest_mean), 0.0)
         return merged.result
 
     def move_on(
@@ -318,69 +353,43 @@ class Guard:
         state: SystemState,
         guarded: GuardedRound,
         round_s: np.ndarray,
-        distance_m: np.ndarray,
         learner: LocalLearner | None,
     ) -> None:
-        """Key comes in, threats come and go, Q-day comes, and the server has noticed what it can."""
-        security = self.security
-        intercepted, open_now = self._intercepted(state), self._open(state, guarded)
-        gained = self.air.rate_bps(distance_m, intercepted) * round_s[:, None]
-        state.key_bits = np.minimum(state.key_bits + np.where(open_now, gained, 0.0), security.key_pool_bits)
-        heard = np.where(open_now, error_rate(intercepted, self.air.device_error), 0.0).sum(-1)
-        # of channels none of which lets anything through, no better rate is known than a coin's
-        guarded.qber = np.divide(heard, open_now.sum(-1), out=np.full(len(heard), 0.5), where=open_now.any(-1))
-        now_broken = state.round_index + 1 >= state.q_day_round[:, 0]
-        read, recorded = guarded.read.sum(-1), guarded.recorded.sum(-1)
-        kept = state.exposed[:, 1] + recorded
-        guarded.opened = np.where(now_broken, kept, 0.0)
-        state.exposed = np.stack([state.exposed[:, 0] + read + guarded.opened, kept - guarded.opened], axis=-1)
-        state.threats = threats.afterwards(security, state.threats, guarded.uniform["threats"])
-        arrived = np.maximum(guarded.arrived.sum(-1), 1)
-        state.signs = np.stack(
-            [
-                guarded.refused.sum(-1) / arrived,
-                guarded.screened.sum(-1) / arrived,
-                guarded.failed.astype(float),
-                guarded.spread,
-                guarded.agreement,
-                guarded.qber,
-            ],
-            axis=-1,
-        )
+        """Key comes in, threats come and go, Q-day comes, and the server has noticed what it can.
+
+        In a system without threats, all channels are taken for open, whose error rate nobody asks for.
+        """
+        if self._keys:
+            filled = state.key_bits + guarded.key_bps * round_s[:, None]
+            state.key_bits = np.minimum(filled, self.security.key_pool_bits)
+        systems = len(round_s)
+        guarded.qber, guarded.opened = np.full(systems, self.air.device_error), np.zeros(systems)
+        if self._threatened:
+            self._age(state, guarded)
+        if self.chooses:
+            arrived = np.maximum(guarded.arrived.sum(-1), 1)
+            noticed = {
+                "refused": guarded.refused.sum(-1) / arrived,
+                "screened": guarded.screened.sum(-1) / arrived,
+                "failed": guarded.failed,
+                "spread": guarded.spread,
+                "agreement": guarded.agreement,
+                "qber": guarded.qber,
+            }
+            state.signs = np.stack([noticed[name] for name in SIGNS], axis=-1)
         guarded.attack_success = np.full(len(round_s), np.nan)
         if self.poisoner is not None and learner is not None:
             guarded.attack_success = self.poisoner.success(state, learner)
 
-
-def _harmless(change: np.ndarray) -> np.ndarray:
-    """Updates (M, P) without what is no number, of which no mean can be made."""
-    return np.where(np.isfinite(change), change, 0.0).astype(change.dtype)
-
-
-def _looks(updates: Updates, systems: int) -> tuple[np.ndarray, np.ndarray]:
-    """The longest over the median update, and the mean cosine of updates with their sum, (E) each."""
-    change = _harmless(updates.change).astype(float)
-    norm = np.linalg.norm(change, axis=-1)
-    total = np.zeros((systems, change.shape[1]))
-    np.add.at(total, updates.row, change)
-    along = (change * total[updates.row]).sum(-1)
-    cosine = along / np.maximum(norm * np.linalg.norm(total, axis=-1)[updates.row], 1e-300)
-    count = np.maximum(np.bincount(updates.row, minlength=systems), 1)
-    ordered = np.full((systems, max(int(count.max()), 1)), np.inf)
-    first = np.searchsorted(updates.row, updates.row)
-    by_norm = np.lexsort((norm, updates.row))
-    ordered[updates.row[by_norm], np.arange(len(norm)) - first[by_norm]] = norm[by_norm]
-    row = np.arange(systems)
-    middle, longest = ordered[row, (count - 1) // 2], ordered[row, count - 1]
-    heard = np.isfinite(longest) & (middle > 0.0)
-    spread = np.divide(longest, middle, out=np.zeros(systems), where=heard)
-    return spread, np.bincount(updates.row, cosine, minlength=systems) / count
-
-
-def _turned(mean: np.ndarray, honest: np.ndarray | None) -> np.ndarray:
-    """(E) half of one minus the cosine of what was merged (E, P) with the honest mean: 0 along it, 1 against it."""
-    if honest is None:
-        return np.zeros(len(mean))
-    norms = np.linalg.norm(mean, axis=-1) * np.linalg.norm(honest, axis=-1)
-    cosine = np.divide((mean * honest).sum(-1), norms, out=np.ones(len(mean)), where=norms > 0.0)
-    return np.asarray((1.0 - np.clip(cosine, -1.0, 1.0)) / 2.0)
+    def _age(self, state: SystemState, guarded: GuardedRound) -> None:
+        """What was recorded is opened on Q-day, and threats come and go."""
+        intercepted, open_now = self._intercepted(state), self._open(state, guarded)
+        heard = np.where(open_now, error_rate(intercepted, self.air.device_error), 0.0).sum(-1)
+        # of channels none of which lets anything through, no better rate is known than a coin's
+        guarded.qber = np.divide(heard, open_now.sum(-1), out=np.full(len(heard), 0.5), where=open_now.any(-1))
+        now_broken = state.round_index + 1 >= state.q_day_round[:, 0]
+        kept = state.exposed[:, 1] + guarded.recorded.sum(-1)
+        guarded.opened = np.where(now_broken, kept, 0.0)
+        read = state.exposed[:, 0] + guarded.read.sum(-1) + guarded.opened
+        state.exposed = np.stack([read, kept - guarded.opened], axis=-1)
+        state.threats = threats.afterwards(self.security, state.threats, guarded.uniform["threats"])

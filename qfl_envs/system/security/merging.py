@@ -71,7 +71,9 @@ def merge_round(
     systems, updates = len(aggregation), result.updates
     masked = aggregation[updates.row] == AGGREGATIONS.index("secure")
     passed = masked | _passed(security, updates, screening, systems)
-    kept, weights = only(result, passed), weights[passed]
+    kept = result
+    if not passed.all():
+        kept, weights = only(result, passed), weights[passed]
     arrived = np.bincount(updates.row, minlength=systems)
     plain = aggregation == AGGREGATIONS.index("mean")
     if noise is None and plain.all():

@@ -70,7 +70,7 @@ class Protection:
         """The key exchange."""
         return None if self.exchange == NONE else key_exchange(self.exchange)
 
-    @property
+    @cached_property
     def upload_bytes(self) -> int:
         """Bytes that a device sends beside the update itself."""
         size = 0

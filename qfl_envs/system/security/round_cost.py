@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -122,13 +123,13 @@ def round_cost(
     cycles, bits, wait_s = np.zeros(part.shape), np.zeros(part.shape), np.zeros(part.shape)
     keyless = np.zeros(part.shape, dtype=bool)
     left_bits = key_bits
-    for place in np.unique(signature):
+    for place in set(signature.tolist()):
         rows = signature == place
-        _add(Protection(SIGNATURES[place], "none", security.sends_key and place > 0), rows, uniform, cycles, bits)
-    for place in np.unique(key_exchange):
+        _add(_protection(SIGNATURES[place], "none", security.sends_key and place > 0), rows, uniform, cycles, bits)
+    for place in set(key_exchange.tolist()):
         rows, name = key_exchange == place, KEY_EXCHANGES[place]
         if name != "qkd":
-            _add(Protection("none", name), rows, uniform, cycles, bits)
+            _add(_protection("none", name), rows, uniform, cycles, bits)
             continue
         asked = part & rows[:, None]
         keyless = asked & (key_bits < SESSION_BITS)
@@ -139,20 +140,23 @@ def round_cost(
             left_bits = np.where(asked, np.maximum(key_bits - SESSION_BITS, 0.0), key_bits)
         else:
             left_bits = np.where(asked & ~keyless, key_bits - SESSION_BITS, key_bits)
-            instead = Protection("none", security.qkd_fallback)
+            instead = _protection("none", security.qkd_fallback)
             cycles += np.where(keyless, instead.cycles(uniform), 0.0)
             bits += np.where(keyless, 8.0 * instead.upload_bytes - 8 * 16, 0.0)
-    for place in np.unique(key_exchange[secure]):
+    for place in set(key_exchange[secure].tolist()):
         rows = secure & (key_exchange == place)
         exchange = mask_exchange(KEY_EXCHANGES[place])
         masked = masking_bits(groups.size[rows], numbers[rows, None], security.sum_bits, exchange)
         bits[rows] += masked - numbers[rows, None] * bits_per_number
         cycles[rows] += _masking_cycles(groups.size[rows], exchange)
     seconds = cycles / cpu_hz + wait_s + np.where(secure, (ROUNDS - 1) * security.round_trip_s, 0.0)[:, None]
-    zero = np.zeros(part.shape)
-    return RoundCost(
-        np.where(part, seconds, zero), np.where(part, cycles, zero), np.where(part, bits, zero), keyless, left_bits
-    )
+    return RoundCost(seconds * part, cycles * part, bits * part, keyless, left_bits)
+
+
+@lru_cache
+def _protection(signature: str, exchange: str, sends_key: bool = False) -> Protection:
+    """One for each of the few there are."""
+    return Protection(signature, exchange, sends_key)
 
 
 def _add(protection: Protection, rows: np.ndarray, uniform: np.ndarray, cycles: np.ndarray, bits: np.ndarray) -> None:

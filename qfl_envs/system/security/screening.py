@@ -32,9 +32,9 @@ def screen(updates: Updates, longest: float, num_systems: int) -> Screened:
         longest: Largest Euclidean norm that passes.
         num_systems: Systems E.
     """
-    finite = np.isfinite(updates.change).all(-1)
-    with np.errstate(over="ignore", invalid="ignore"):
-        norm = np.linalg.norm(updates.change.astype(float), axis=-1)
+    # in doubles, in which the squares of single precision do not overflow
+    norm = np.sqrt(np.einsum("mp,mp->m", updates.change, updates.change, dtype=float, casting="unsafe"))
+    finite = np.isfinite(norm)
     short = finite & (norm <= longest)
     return Screened(
         short,

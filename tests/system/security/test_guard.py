@@ -123,7 +123,8 @@ def test_what_is_no_update_is_counted_and_never_merged(aggregation):
 
 
 def test_a_round_with_too_many_attackers_fails_and_leaves_the_model():
-    system = system_of(aggregation="krum", assumed_attackers=0.5)
+    rule = {"aggregation": "krum", "assumed_attackers": 0.5}
+    system = FederatedSystem(SCENARIO.replace({"security": rule}), 2, protects=True)
     system.reset([np.random.default_rng(seed) for seed in (0, 1)])
     before = system.state.parameters.copy()
     report = system.step(Decision(participate=np.ones((2, 8), dtype=bool)))
