@@ -14,7 +14,9 @@ both = pytest.mark.parametrize("name", ["quick", "full"])
 @both
 def test_everybody_who_is_named_can_play_there(name):
     found = line_up(name)
-    assert set(found.competitors) == set(found.steps) == set(ENVIRONMENTS)
+    # the quick line-up is to take minutes, and has five environments without the one of attacks
+    there = set(ENVIRONMENTS) - ({"qfl/Security-v0"} if name == "quick" else set())
+    assert set(found.competitors) == set(found.steps) == there
     for env_id, names in found.competitors.items():
         assert [one for one in names if not competitors.supports(one, env_id)] == []
         assert len(names) == len(set(names))

@@ -12,7 +12,7 @@ from qfl_envs.system.decision import Decision
 from qfl_envs.system.federation import FederatedSystem
 from qfl_envs.system.learning.aggregation import Updates
 from qfl_envs.system.security import robust, schemes
-from qfl_envs.system.security.choices import Choices
+from qfl_envs.system.security.choices import OPTIONS, Choices
 
 # no packet is lost, no battery empty and nobody late
 SCENARIO = Scenario.preset("tiny").replace(
@@ -70,6 +70,26 @@ def test_attacks_change_the_model_and_batches_are_rows(attack):
     assert np.allclose(both.state.parameters[1], alone.state.parameters[0], atol=1e-6)
     assert reports[0].guarded.poisoned.sum() == 4 and (reports[0].guarded.steered > 0.0).all()
     assert np.isnan(reports[0].guarded.attack_success).all() == (attack != "backdoor")
+
+
+def test_a_row_is_guarded_bit_for_bit_as_if_alone():
+    threats = {"attack": "ipm", "attacker_share": 0.25, "tampered_share": 0.4, "eavesdropped_share": 0.5}
+    threats |= {"intercepted_share": 0.6, "jammed_share": 0.5, "intrusion": True, "quantum_computer": True}
+    threats |= {"threat_begins": 0.4, "threat_ends": 0.3, "q_day_round": [0.0, 6.0], "key_pool_bits": 600}
+    scenario, rng = SCENARIO.replace({"security": threats}), np.random.default_rng(0)
+    together, alone = (FederatedSystem(scenario, systems, protects=True) for systems in (3, 1))
+    together.reset([np.random.default_rng(seed) for seed in (5, 6, 7)])
+    alone.reset([np.random.default_rng(6)])
+    for _ in range(6):
+        drawn = {part: rng.integers(len(options), size=3) for part, options in OPTIONS.items()}
+        of_one = {part: places[1:2] for part, places in drawn.items()}
+        many = together.step(Decision(np.ones((3, 8), dtype=bool), protection=Choices(**drawn))).guarded
+        one = alone.step(Decision(np.ones((1, 8), dtype=bool), protection=Choices(**of_one))).guarded
+        for name in ("refused", "screened", "forged", "poisoned", "read", "recorded", "opened", "failed", "keyless"):
+            assert np.array_equal(getattr(many, name)[1], getattr(one, name)[0]), name
+        assert np.isclose(many.steered[1], one.steered[0], atol=1e-5)
+    for name in ("hostile", "threats", "key_bits", "exposed"):
+        assert np.array_equal(getattr(together.state, name)[1], getattr(alone.state, name)[0]), name
 
 
 def test_a_backdoor_is_learned():
