@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import json
+import multiprocessing
 import os
 import random
 import re
@@ -12,6 +13,7 @@ import time
 import inline
 import misbehaving
 import pytest
+from processes import children_of, wait_for_end
 
 from train.board import board
 from train.jobs import PlayJob
@@ -112,7 +114,7 @@ def test_an_entry_has_failed_when_its_jobs_together_have_taken_too_long(tmp_path
     pool = Slow()
     results, _ = play(matrix_of("random", "round-robin"), tmp_path, inline.inline(pool), entry_timeout_s=250)
     assert [(job.entry[1], job.seed) for job in pool.started] == [
-        (name, seed) for name in ("random", "round-robin") for seed in (0, 1, 2)
+        (name, seed) for seed in (0, 1, 2) for name in ("random", "round-robin")
     ]
     for name in ("random", "round-robin"):
         failed = results.failure((SCHEDULING, name))
@@ -124,12 +126,12 @@ def test_a_line_that_is_no_result_is_reported_and_only_its_episode_played_again(
     before, _ = play(matrix, tmp_path)
     lines = (tmp_path / "results.jsonl").read_text().splitlines()
     lines[3] = lines[3][:-10]
-    lines[5] = json.dumps({**json.loads(lines[5]), "accuracy": None})
+    lines[4] = json.dumps({**json.loads(lines[4]), "accuracy": None})
     (tmp_path / "results.jsonl").write_text("\n".join(lines) + "\n")
     pool = inline.InlinePool()
     after, said = play(matrix, tmp_path, inline.inline(pool))
-    assert [(job.entry[1], job.seed) for job in pool.started] == [("random", 3), ("round-robin", 0)]
-    assert sum("line 4 cannot be used" in line or "line 6 cannot be used" in line for line in said) == 2
+    assert [(job.entry[1], job.seed) for job in pool.started] == [("round-robin", 1), ("random", 2)]
+    assert sum("line 4 cannot be used" in line or "line 5 cannot be used" in line for line in said) == 2
     assert without_wall_times(matrix, after) == without_wall_times(matrix, before)
 
 
@@ -154,21 +156,27 @@ def test_the_table_is_the_same_however_many_processes_play(tmp_path, undisturbed
     assert without_wall_times(matrix, alone) == table
 
 
-def test_ten_kills_at_random_moments_end_in_the_table_of_an_undisturbed_run(tmp_path, undisturbed):
+def test_ten_kills_at_random_moments_end_in_the_table_of_an_undisturbed_run(tmp_path, undisturbed, monkeypatch):
     matrix, table = undisturbed
+    # processes that begin as copies of this one can be killed at work after milliseconds instead of seconds
+    monkeypatch.setattr("train.workers.get_context", lambda method: multiprocessing.get_context("fork"))
+    monkeypatch.setattr("train.workers.ALONE_S", 0.02)
     moments = random.Random(0)
-    unfinished = 0
+    unfinished, ever_worked = 0, 0
     for _ in range(10):
         child = os.fork()
         if child == 0:
             with contextlib.suppress(BaseException):
-                play(matrix, tmp_path)
+                play(matrix, tmp_path, start_workers(2))
             os._exit(0)
-        time.sleep(moments.uniform(0.02, 0.2))
+        time.sleep(moments.uniform(0.1, 0.4))
+        workers = children_of(child)
         os.kill(child, signal.SIGKILL)
         unfinished += os.WIFSIGNALED(os.waitpid(child, 0)[1])
-    assert unfinished > 0
-    killed, _ = play(matrix, tmp_path)
+        wait_for_end(workers)  # as copies, they hold the lock of the run for as long as they live
+        ever_worked += len(workers) == 2
+    assert unfinished > 0 and ever_worked > 0
+    killed, _ = play(matrix, tmp_path, start_workers(2))
     assert without_wall_times(matrix, killed) == table
     rows = [json.loads(line) for line in (tmp_path / "results.jsonl").read_text().splitlines()]
     keys = [(row["row"], row["competitor"], row["seed"]) for row in rows]

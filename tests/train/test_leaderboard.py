@@ -7,6 +7,7 @@ import time
 
 import pytest
 from PIL import Image
+from processes import children_of, wait_for_end
 
 from qfl_envs.errors import InvalidValueError, UnknownNameError
 from train.matrix import Matrix
@@ -115,27 +116,6 @@ def test_the_workers_of_a_killed_run_end_with_it(tmp_path):
     process.send_signal(signal.SIGKILL)
     process.wait()
     wait_for_end(workers)
-
-
-def children_of(pid):
-    """Processes whose parent this is, read from Linux' process table."""
-    children = []
-    for entry in os.listdir("/proc"):
-        try:
-            with open(f"/proc/{entry}/stat") as file:
-                if entry.isdigit() and int(file.read().rsplit(")", 1)[1].split()[1]) == pid:
-                    children.append(int(entry))
-        except OSError:
-            continue
-    return children
-
-
-def wait_for_end(pids):
-    """Workers must not outlive their parent by long."""
-    deadline = time.monotonic() + 60
-    while any(os.path.exists(f"/proc/{pid}") for pid in pids):
-        assert time.monotonic() < deadline, "workers live on after their parent was killed"
-        time.sleep(0.1)
 
 
 def test_too_few_seeds_are_refused():
