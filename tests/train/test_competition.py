@@ -150,35 +150,50 @@ def undisturbed(tmp_path_factory, processes):
     return matrix, without_wall_times(matrix, results)
 
 
-def test_the_table_is_the_same_however_many_processes_play(tmp_path, undisturbed):
-    matrix, table = undisturbed
-    alone, _ = play(matrix, tmp_path)
-    assert without_wall_times(matrix, alone) == table
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory, undisturbed):
+    """The table of the same matrix, played in this process, which has loaded all that it takes from then on."""
+    results, _ = play(undisturbed[0], tmp_path_factory.mktemp("alone"))
+    return without_wall_times(undisturbed[0], results)
 
 
-def test_ten_kills_at_random_moments_end_in_the_table_of_an_undisturbed_run(tmp_path, undisturbed, monkeypatch):
+def test_the_table_is_the_same_however_many_processes_play(undisturbed, alone):
+    assert alone == undisturbed[1]
+
+
+def rows_in(folder):
+    file = folder / "results.jsonl"
+    return file.read_text().splitlines() if file.exists() else []
+
+
+def test_ten_kills_at_random_moments_end_in_the_table_of_an_undisturbed_run(tmp_path, undisturbed, alone, monkeypatch):
     matrix, table = undisturbed
-    # processes that begin as copies of this one can be killed at work after milliseconds instead of seconds
+    # copies of this process, which has loaded everything, are at work after milliseconds instead of seconds
     monkeypatch.setattr("train.workers.get_context", lambda method: multiprocessing.get_context("fork"))
     monkeypatch.setattr("train.workers.ALONE_S", 0.02)
     moments = random.Random(0)
-    unfinished, ever_worked = 0, 0
+    unfinished, kept = 0, []
     for _ in range(10):
+        enough = len(rows_in(tmp_path)) + moments.randint(0, 2)
         child = os.fork()
         if child == 0:
             with contextlib.suppress(BaseException):
                 play(matrix, tmp_path, start_workers(2))
             os._exit(0)
-        time.sleep(moments.uniform(0.1, 0.4))
+        while (
+            len(rows_in(tmp_path)) < enough and os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
+        ):
+            time.sleep(0.002)
+        time.sleep(moments.uniform(0.0, 0.1))
         workers = children_of(child)
         os.kill(child, signal.SIGKILL)
         unfinished += os.WIFSIGNALED(os.waitpid(child, 0)[1])
         wait_for_end(workers)  # as copies, they hold the lock of the run for as long as they live
-        ever_worked += len(workers) == 2
-    assert unfinished > 0 and ever_worked > 0
-    killed, _ = play(matrix, tmp_path, start_workers(2))
+        kept.append(len(rows_in(tmp_path)))
+    assert unfinished >= 5 and len(set(kept)) >= 5
+    killed, _ = play(matrix, tmp_path)
     assert without_wall_times(matrix, killed) == table
-    rows = [json.loads(line) for line in (tmp_path / "results.jsonl").read_text().splitlines()]
+    rows = [json.loads(line) for line in rows_in(tmp_path)]
     keys = [(row["row"], row["competitor"], row["seed"]) for row in rows]
     assert len(keys) == len(set(keys)) == 4 * 5 + 2 + 1 + 1  # a training, a failure on seed 2, and who played before it
 
