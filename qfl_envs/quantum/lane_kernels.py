@@ -215,7 +215,10 @@ def _permute(values: np.ndarray, source: np.ndarray, scratch: np.ndarray) -> Non
     for k in range(len(values)):
         for t in range(WIDTH):
             scratch[k, t] = values[source[k], t]
-    values[:, :] = scratch
+    # copied in a loop: an assignment of arrays takes seconds to compile, for what it says when shapes differ
+    for k in range(len(values)):
+        for t in range(WIDTH):
+            values[k, t] = scratch[k, t]
 
 
 @reordered
