@@ -148,12 +148,16 @@ def test_rows_that_end_at_different_times_equal_scalar_environments(mode):
 
 
 @every_env
-@every_mode
 @every_preset
 @pytest.mark.parametrize(
-    ("num_envs", "model", "count"),
-    [(1, "qnn", 4), (3, "qnn", 4), (1, "surrogate", 8), (3, "surrogate", 8), (64, "surrogate", 8)],
-    ids=lambda value: str(value),
+    ("num_envs", "model", "mode", "count"),
+    [
+        (1, "qnn", AutoresetMode.SAME_STEP, 4),
+        (3, "qnn", AutoresetMode.NEXT_STEP, 4),
+        (1, "surrogate", AutoresetMode.DISABLED, 8),
+        *((64, "surrogate", mode, 8) for mode in AutoresetMode),
+    ],
+    ids=lambda value: value.value if isinstance(value, AutoresetMode) else str(value),
 )
 def test_any_number_of_rows_equals_scalar_environments(env_id, mode, preset, num_envs, model, count):
     rows = np.unique([0, num_envs // 2, num_envs - 1])
