@@ -8,6 +8,7 @@ from playing import ENV_IDS, make, random_actions, same
 every_env = pytest.mark.parametrize("env_id", ENV_IDS)
 
 
+@pytest.mark.any_gymnasium
 def test_gymnasium_records_a_video_of_an_episode(tmp_path):
     """Of one environment: the picture of each has a test of its own, and all come the same way."""
     env = make(
@@ -34,6 +35,7 @@ def test_the_picture_of_a_row_is_that_of_the_scalar_environment(env_id):
     assert same(rows.render()[1], scalar.render())
 
 
+@pytest.mark.any_gymnasium
 @every_env
 def test_the_text_of_a_row_is_that_of_the_scalar_environment_in_every_round(env_id):
     arguments = {"scenario": "tiny", "render_mode": "ansi", "learning": {"model": "none"}, "max_rounds": 10}
