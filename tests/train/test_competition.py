@@ -136,17 +136,10 @@ def test_a_line_that_is_no_result_is_reported_and_only_its_episode_played_again(
 
 
 @pytest.fixture(scope="module")
-def processes():
-    """Two worker processes, which take seconds to start."""
-    with start_workers(2) as pool:
-        yield pool
-
-
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory, processes):
+def undisturbed(tmp_path_factory):
     """A matrix that two processes have played, and its table."""
     matrix = matrix_of("random", "round-robin", "everyone", "misbehaving:Raises", "ppo", steps={SCHEDULING: 64})
-    results, _ = play(matrix, tmp_path_factory.mktemp("undisturbed"), inline.inline(processes))
+    results, _ = play(matrix, tmp_path_factory.mktemp("undisturbed"), start_workers(2))
     return matrix, without_wall_times(matrix, results)
 
 
@@ -161,6 +154,11 @@ def test_the_table_is_the_same_however_many_processes_play(undisturbed, alone):
     assert alone == undisturbed[1]
 
 
+def work_in_copies(monkeypatch):
+    """Let workers be copies of this process, which has loaded everything: at work after milliseconds, not seconds."""
+    monkeypatch.setattr("train.workers.get_context", lambda method: multiprocessing.get_context("fork"))
+
+
 def rows_in(folder):
     file = folder / "results.jsonl"
     return file.read_text().splitlines() if file.exists() else []
@@ -168,8 +166,7 @@ def rows_in(folder):
 
 def test_ten_kills_at_random_moments_end_in_the_table_of_an_undisturbed_run(tmp_path, undisturbed, alone, monkeypatch):
     matrix, table = undisturbed
-    # copies of this process, which has loaded everything, are at work after milliseconds instead of seconds
-    monkeypatch.setattr("train.workers.get_context", lambda method: multiprocessing.get_context("fork"))
+    work_in_copies(monkeypatch)
     monkeypatch.setattr("train.workers.ALONE_S", 0.02)
     moments = random.Random(0)
     unfinished, kept = 0, []
@@ -203,15 +200,17 @@ def a_job(name):
 
 
 @pytest.mark.parametrize("name, limit_s, reason", [("Hangs", 1.0, "ended after 1 s"), ("Dies", None, "exit code 7")])
-def test_a_process_that_hangs_or_dies_has_failed_and_the_next_job_runs(processes, name, limit_s, reason):
-    processes.start(a_job(f"misbehaving:{name}"), limit_s)
-    assert processes.free() == 1
-    (ended,) = wait_for(processes)
-    assert reason in ended.result.reason
-    assert processes.free() == 2
-    processes.start(a_job("random"))
-    (played,) = wait_for(processes)
-    assert played.result.competitor == "random"
+def test_a_process_that_hangs_or_dies_has_failed_and_the_next_job_runs(monkeypatch, name, limit_s, reason):
+    work_in_copies(monkeypatch)
+    with start_workers(2) as processes:
+        processes.start(a_job(f"misbehaving:{name}"), limit_s)
+        assert processes.free() == 1
+        (ended,) = wait_for(processes)
+        assert reason in ended.result.reason
+        assert processes.free() == 2
+        processes.start(a_job("random"))
+        (played,) = wait_for(processes)
+        assert played.result.competitor == "random"
 
 
 def wait_for(pool):
