@@ -5,11 +5,12 @@ RLLIB := .venv-rllib
 RLLIB_INSTALLED := $(RLLIB)/.installed
 CONFORMITY := $(addprefix tests/envs/,test_registry.py test_vector_env.py test_pettingzoo_checks.py test_video.py) \
 	tests/train/test_sb3_bridge.py
+IN_PARALLEL := --no-print-directory --jobs 2
 MOBILE_ENV := .venv-mobile-env
 MOBILE_ENV_INSTALLED := $(MOBILE_ENV)/.installed
 BROWSER_INSTALLED := $(VENV)/.browser-installed
 
-.PHONY: leaderboard test test-rllib test-browser benchmark-mobile-env docs clean
+.PHONY: leaderboard test types kernels test-rllib test-cluster test-old-gymnasium test-browser benchmark-mobile-env docs clean
 
 leaderboard: $(INSTALLED)
 	$(VENV)/bin/qfl leaderboard --quick
@@ -17,14 +18,27 @@ leaderboard: $(INSTALLED)
 test: $(INSTALLED)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
-	$(VENV)/bin/mypy
-	$(VENV)/bin/pytest -q -n 2
+	$(MAKE) $(IN_PARALLEL) types kernels
+	$(VENV)/bin/pytest -q -n 2 --dist worksteal
 
-# RLlib, the leaderboard on a Ray cluster, and what the environments promise on its older Gymnasium, which draws nothing
+types: $(INSTALLED)
+	$(VENV)/bin/mypy
+
+# once, while types are checked, and not by every process that tests
+kernels: $(INSTALLED)
+	PYTHONPATH=. $(VENV)/bin/python tests/compile_kernels.py
+
 test-rllib: $(RLLIB_INSTALLED)
-	$(RLLIB)/bin/pytest -q tests/rllib
+	$(MAKE) $(IN_PARALLEL) test-cluster test-old-gymnasium
+
+# the leaderboard on a Ray cluster, which mostly waits for processes to start
+test-cluster: $(RLLIB_INSTALLED)
 	$(RLLIB)/bin/pytest -q tests/ray_cluster
-	$(RLLIB)/bin/pytest -q -n 2 -k "not picture" $(CONFORMITY)
+
+# RLlib, and what depends on Gymnasium: the one that Ray demands is the oldest that is supported
+test-old-gymnasium: $(RLLIB_INSTALLED)
+	$(RLLIB)/bin/pytest -q tests/rllib
+	$(RLLIB)/bin/pytest -q -m any_gymnasium $(CONFORMITY)
 
 # the page of the leaderboard in a real browser; fails where there is no Chromium (Debian: apt-get install chromium)
 test-browser: $(BROWSER_INSTALLED)

@@ -90,8 +90,8 @@ class Pool(Protocol):
     def collect(self, timeout_s: float) -> list[Done]:
         """Jobs that have ended, waiting for the first up to a time."""
 
-    def steps_done(self) -> int:
-        """Environment steps of all trainings so far, as far as they are known."""
+    def steps_done(self) -> Mapping[Entry, int]:
+        """Environment steps so far of the trainings that run, as far as they are known."""
 
 
 def perform(job: Job, progress: Callable[[int], None]) -> Record | QflError:

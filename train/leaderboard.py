@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
@@ -14,17 +15,18 @@ from train import competitors, outside
 from train.board import board
 from train.jobs import Done, Job, PlayJob, Pool, TrainJob, too_long
 from train.matrix import Matrix
+from train.outlook import Outlook, Running
 from train.plans import model_name
 from train.plots import accuracy_over_time
-from train.progress import progress_bar
+from train.progress import time_bar
 from train.results import Entry, Failure, Record, Results, Training, record_from_row, to_row
 from train.runs import RunFolder, write_atomically
 from train.standings import page, standings, text
 
-EPISODE_WORK = 500
-"""Environment steps of training that take about as long as one episode, for the progress bar."""
 PAGE_FILE, BOARD_FILE, PICTURE_FILE = "leaderboard.md", "leaderboard.json", "leaderboard.png"
 Say = Callable[[str], None]
+Task = tuple[Entry, int | None]
+"""What tells jobs apart: an entry, and the seed of an episode."""
 
 
 def run(
@@ -91,7 +93,10 @@ class _Competition:
             self.results.add(record)
         self.spent_s: dict[Entry, float] = {}
         self.queue: deque[Job] = deque()
-        self.running = 0
+        self.running: dict[Task, tuple[Job, float]] = {}
+        self.outlook = Outlook(matrix.seeds)
+        for training in self.results.trainings.values():
+            self.outlook.trained(training)
         trainings, episodes = [], []  # type: list[TrainJob], list[PlayJob]
         for entry in matrix.entries():
             if self.results.failure(entry) is not None and not retry:
@@ -100,8 +105,8 @@ class _Competition:
                 trainings.append(TrainJob(matrix.plan(entry), self._model(entry)))
             else:
                 episodes += self._episodes(entry)
-        self.queue.extend([*trainings, *episodes])
-        self.work = sum(job.plan.steps for job in trainings) + EPISODE_WORK * self.missing()
+        # everybody's first episodes come first, so that soon the time is known that all of them will take
+        self.queue.extend([*trainings, *sorted(episodes, key=lambda job: job.seed)])
         if self.results.episodes:
             say(f"{len(self.results.episodes)} episodes are in {folder.results}; {self.missing()} are missing")
 
@@ -112,16 +117,21 @@ class _Competition:
     def play(self, pool: Pool) -> None:
         """Until nothing is left."""
         played = 0
-        with progress_bar(self.work, "step") as bar:
+        with time_bar() as bar:
             while self.queue or self.running:
                 while self.queue and pool.free() > 0:
                     self._start(pool, self.queue.popleft())
+                slots = len(self.running) + pool.free()
                 for done in pool.collect(1.0):
-                    self.running -= 1
+                    del self.running[_task(done.job)]
                     played += isinstance(done.job, PlayJob)
                     self._finish(done)
-                bar.set_postfix_str(f"{played} episodes played, {len(self.queue)} jobs wait", refresh=False)
-                bar.update(min(EPISODE_WORK * played + pool.steps_done(), self.work) - bar.n)
+                bar.show(self._left_s(pool, slots), f"{played} episodes played, {len(self.queue)} jobs wait")
+
+    def _left_s(self, pool: Pool, slots: int) -> float | None:
+        now, steps = time.monotonic(), pool.steps_done()
+        running = [Running(job, now - begun, steps.get(job.entry, 0)) for job, begun in self.running.values()]
+        return self.outlook.left_s(list(self.queue), running, slots)
 
     def _start(self, pool: Pool, job: Job) -> None:
         if self.entry_timeout_s is None:
@@ -132,7 +142,7 @@ class _Competition:
                 self._keep(too_long(job, self.entry_timeout_s))
                 return
             pool.start(job, left_s)
-        self.running += 1
+        self.running[_task(job)] = job, time.monotonic()
 
     def _finish(self, done: Done) -> None:
         """Keep what a job has found, and let the next ones of its entry follow."""
@@ -140,6 +150,7 @@ class _Competition:
         self.spent_s[entry] = self.spent_s.get(entry, 0.0) + done.seconds
         if isinstance(done.result, QflError):
             raise done.result
+        self.outlook.ended(done)
         self._keep(done.result)
         if isinstance(done.result, Training):
             self.queue.extend(self._episodes(entry))
@@ -166,6 +177,10 @@ class _Competition:
 
     def _model(self, entry: Entry) -> Path:
         return self.folder.path / "models" / model_name(*entry)
+
+
+def _task(job: Job) -> Task:
+    return job.entry, job.seed
 
 
 def _before(job: Job, failed: Failure) -> bool:

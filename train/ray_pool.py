@@ -18,7 +18,7 @@ from qfl_envs.errors import QflError
 from train.jobs import Done, Job, TrainJob, failure, perform, too_long
 from train.plans import MODE_FILE, MODEL_FILE, PLAN_FILE
 from train.protocol import code_version
-from train.results import Record, Training
+from train.results import Entry, Record, Training
 from train.runs import make_writable, write_atomically
 
 RETRIES = 2
@@ -55,7 +55,6 @@ class RayPool:
         self._ray = ray
         self._perform = ray.remote(num_cpus=1, max_retries=RETRIES)(_perform)
         self._running: dict[Any, _Running] = {}
-        self._steps_done = 0
         self._models: dict[Path, Any] = {}
         self._seen_nodes = time.monotonic()
 
@@ -107,9 +106,9 @@ class RayPool:
             done.append(Done(one.job, found, time.monotonic() - one.begun))
         return done
 
-    def steps_done(self) -> int:
-        """Environment steps of the trainings that have ended."""
-        return self._steps_done
+    def steps_done(self) -> dict[Entry, int]:
+        """Nothing: nodes do not tell before they are done."""
+        return {}
 
     def _found(self, reference: Any, job: Job) -> Record | QflError:
         exceptions = self._ray.exceptions
@@ -120,7 +119,6 @@ class RayPool:
         except exceptions.RayError as error:
             return RayError(f"the Ray cluster failed ({type(error).__name__}); run the same command again")
         if isinstance(job, TrainJob) and isinstance(found, Training):
-            self._steps_done += job.plan.steps
             unpack(files, job.folder)
         result: Record | QflError = found
         return result

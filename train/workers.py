@@ -8,16 +8,20 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnContext, SpawnProcess
 from typing import Any
 
 from qfl_envs.errors import QflError
-from train.jobs import Done, Job, failure, perform, too_long
+from train.jobs import Done, Job, TrainJob, failure, perform, too_long
+from train.results import Entry
 
 READY = "ready"
 """What a worker says when it can begin."""
+ALONE_S = 1.0
+"""How long a worker may live on after the process that it works for."""
 
 
 class WorkersError(QflError):
@@ -27,9 +31,10 @@ class WorkersError(QflError):
 class _Worker:
     """A process and what it does."""
 
-    def __init__(self, context: SpawnContext, steps_done: Any) -> None:
+    def __init__(self, context: SpawnContext) -> None:
         self.connection, theirs = context.Pipe()
-        self.process: SpawnProcess = context.Process(target=_work, args=(theirs, steps_done, os.getpid()))
+        self.steps_done = context.Value("q", 0)
+        self.process: SpawnProcess = context.Process(target=_work, args=(theirs, self.steps_done, os.getpid()))
         self.process.start()
         theirs.close()
         self.ready = False
@@ -38,6 +43,7 @@ class _Worker:
 
     def begin(self, job: Job, limit_s: float | None) -> None:
         self.job, self.begun, self.limit_s = job, time.monotonic(), limit_s
+        self.steps_done.value = 0
         try:
             self.connection.send(job)
         except OSError:
@@ -65,7 +71,6 @@ class ProcessPool:
             count: Most processes.
         """
         self._context = get_context("spawn")
-        self._steps_done = self._context.Value("q", 0)
         self._count, self._workers = count, []  # type: int, list[_Worker]
 
     def free(self) -> int:
@@ -76,7 +81,7 @@ class ProcessPool:
         """Start a job; one that takes longer than the limit is ended, and has failed."""
         worker = next((worker for worker in self._workers if worker.job is None), None)
         if worker is None:
-            worker = _Worker(self._context, self._steps_done)
+            worker = _Worker(self._context)
             self._workers.append(worker)
         worker.begin(job, limit_s)
 
@@ -101,9 +106,9 @@ class ProcessPool:
                 worker.job = None
         return done
 
-    def steps_done(self) -> int:
-        """Environment steps of all trainings so far."""
-        return self._steps_done.value
+    def steps_done(self) -> dict[Entry, int]:
+        """Environment steps so far of the trainings that run."""
+        return {one.job.entry: one.steps_done.value for one in self._workers if isinstance(one.job, TrainJob)}
 
     def close(self) -> None:
         """End all processes, whatever they do."""
@@ -156,23 +161,10 @@ def _work(connection: Connection, steps_done: Any, parent: int) -> None:
             job = connection.recv()
         except EOFError:
             return
-        connection.send(perform(job, _counter(steps_done)))
-
-
-def _counter(steps_done: Any) -> Any:
-    """A function that adds the steps of one training to those of all."""
-    reported = 0
-
-    def progress(steps: int) -> None:
-        nonlocal reported
-        with steps_done.get_lock():
-            steps_done.value += steps - reported
-        reported = steps
-
-    return progress
+        connection.send(perform(job, partial(setattr, steps_done, "value")))
 
 
 def _end_with(parent: int) -> None:
     while os.getppid() == parent:
-        time.sleep(1.0)
+        time.sleep(ALONE_S)
     os._exit(1)

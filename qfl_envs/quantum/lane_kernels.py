@@ -61,7 +61,7 @@ def run(
                 _permute(state, gather, factor)
             _rotate(state, cosines[own, layer + 1], sines[own, layer + 1], 1)
         if len(final) > 0:
-            final[block] = state
+            _copy(state, final[block])
         for k in range(size):
             for t in range(LANES):
                 factor[k, t] = state[k, t] ** 2 + state[k, LANES + t] ** 2
@@ -71,7 +71,7 @@ def run(
                 for t in range(LANES):
                     measured[block, q, t] = 1 - 2 * measured[block, q, t]
         else:
-            measured[block] = factor[:, :LANES]
+            _copy(factor[:, :LANES], measured[block])
 
 
 @reordered
@@ -110,7 +110,7 @@ def differentiate(
         if z_only:
             _sums_of_signs(upstream[block], factor)
         else:
-            factor[:, :LANES] = upstream[block]
+            _copy(upstream[block], factor[:, :LANES])
         for k in range(size):
             for t in range(LANES):
                 x, y = final[block, k, t], final[block, k, LANES + t]
@@ -215,7 +215,15 @@ def _permute(values: np.ndarray, source: np.ndarray, scratch: np.ndarray) -> Non
     for k in range(len(values)):
         for t in range(WIDTH):
             scratch[k, t] = values[source[k], t]
-    values[:, :] = scratch
+    _copy(scratch, values)
+
+
+@reordered
+def _copy(source: np.ndarray, target: np.ndarray) -> None:
+    """Number by number: an assignment of arrays takes seconds to compile, for what it says when shapes differ."""
+    for k in range(target.shape[0]):
+        for t in range(target.shape[1]):
+            target[k, t] = source[k, t]
 
 
 @reordered

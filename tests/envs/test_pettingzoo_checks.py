@@ -11,6 +11,7 @@ from pettingzoo.test.state_test import state_test
 
 from qfl_envs.registration import ENVIRONMENTS
 
+pytestmark = pytest.mark.any_gymnasium
 every_form = pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
 every_id = pytest.mark.parametrize("env_id", IDS)
 OF_DICT_OBSERVATIONS = ["Observation space for each agent probably should be", "Observation is not a NumPy array"]

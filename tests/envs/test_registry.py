@@ -49,6 +49,7 @@ def parts_of_mask(env):
     return split_mask(env.unwrapped.action_masks(), choices_per_entry(env.action_space))
 
 
+@pytest.mark.any_gymnasium
 def test_every_id_of_the_package_is_registered():
     assert ENV_IDS == sorted(ENVIRONMENTS)
 
@@ -63,6 +64,7 @@ def test_passes_gymnasiums_checker_in_every_render_mode_without_a_warning(env_id
         check_env(env.unwrapped)
 
 
+@pytest.mark.any_gymnasium
 @every_env
 @every_preset
 def test_passes_gymnasiums_checker_at_any_size_without_a_warning(env_id, preset):
@@ -103,6 +105,7 @@ def test_a_seed_gives_another_instance_in_another_split(env_id):
     assert train != test
 
 
+@pytest.mark.any_gymnasium
 @every_env
 def test_an_instance_played_again_by_number_is_the_same_episode(env_id):
     drawn, again = make(env_id), make(env_id)
@@ -144,6 +147,7 @@ def test_a_saved_state_can_be_restored_in_another_environment(env_id):
     assert same(play(env, actions), play(other, actions))
 
 
+@pytest.mark.any_gymnasium
 @every_env
 @every_preset
 def test_the_spec_survives_json_with_its_overrides(env_id, preset):
@@ -164,6 +168,7 @@ def test_the_observation_space_is_one_level_of_named_float32_boxes_from_minus_on
         assert (box.low == -1).all() and (box.high == 1).all()
 
 
+@pytest.mark.any_gymnasium
 @every_env
 def test_every_observation_is_in_the_observation_space(env_id):
     env = make(env_id)
@@ -220,6 +225,7 @@ def test_action_masks_are_flat_bool_with_one_entry_per_choice(env_id):
         assert mask.dtype == bool
 
 
+@pytest.mark.any_gymnasium
 @every_masked_env
 def test_gymnasium_samples_with_the_mask(env_id):
     env = make(env_id, radio={"link_drop": 1.0, "link_recover": 0.0})
@@ -232,6 +238,7 @@ def test_gymnasium_samples_with_the_mask(env_id):
         assert all(part[choice] for part, choice in zip(parts, chosen, strict=True))
 
 
+@pytest.mark.any_gymnasium
 @pytest.mark.parametrize("env_id", CONTINUOUS_IDS)
 def test_a_continuous_action_has_no_masks(env_id):
     env = make(env_id)
@@ -283,6 +290,7 @@ def test_a_device_that_is_asked_for_what_it_cannot_do_is_repaired(env_id):
     assert repaired > 0
 
 
+@pytest.mark.any_gymnasium
 @every_masked_env
 @pytest.mark.parametrize("dtype", [np.int8, np.uint8])
 def test_a_discrete_action_of_any_whole_type_in_the_space_means_the_same(env_id, dtype):
@@ -293,6 +301,7 @@ def test_a_discrete_action_of_any_whole_type_in_the_space_means_the_same(env_id,
     assert same(env.step(action), other.step(action.astype(dtype)))
 
 
+@pytest.mark.any_gymnasium
 @pytest.mark.parametrize("env_id", PER_DEVICE_IDS)
 def test_an_action_of_true_and_false_means_the_same_where_every_device_has_choices(env_id):
     env, other = make(env_id), make(env_id)
@@ -302,6 +311,7 @@ def test_an_action_of_true_and_false_means_the_same_where_every_device_has_choic
     assert same(env.step(action), other.step(action.astype(bool)))
 
 
+@pytest.mark.any_gymnasium
 @pytest.mark.parametrize("env_id", CONTINUOUS_IDS)
 @pytest.mark.parametrize("convert", [np.float16, np.float64, np.int64, np.ndarray.tolist], ids=lambda one: one.__name__)
 def test_a_continuous_action_of_any_type_of_numbers_means_the_same(env_id, convert):
@@ -392,6 +402,7 @@ def test_the_reward_is_the_weighted_sum_of_its_terms(env_id):
         assert reward == pytest.approx(weighted, abs=1e-12)
 
 
+@pytest.mark.any_gymnasium
 @every_env
 def test_an_episode_ends_at_the_latest_after_the_scenarios_rounds(env_id):
     env = make(env_id, max_rounds=4, target_accuracy=1.0)
@@ -417,6 +428,7 @@ def test_an_episode_terminates_when_every_battery_is_empty(env_id):
     assert (terminated, truncated, info["target_reached"]) == (True, False, False)
 
 
+@pytest.mark.any_gymnasium
 @every_env
 def test_the_text_picture_names_the_round(env_id):
     env = make(env_id, render_mode="ansi")

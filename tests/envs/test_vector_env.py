@@ -123,6 +123,7 @@ def at_end(env_id, mode, **arguments):
     return native, native.step(second)
 
 
+@pytest.mark.any_gymnasium
 @every_env
 @every_mode
 def test_every_reset_and_step_equals_that_of_scalar_environments(env_id, mode):
@@ -134,6 +135,7 @@ def test_every_reset_and_step_equals_that_of_scalar_environments(env_id, mode):
     assert ends >= NUM_ENVS
 
 
+@pytest.mark.any_gymnasium
 @every_mode
 def test_rows_that_end_at_different_times_equal_scalar_environments(mode):
     arguments = {"max_rounds": 8, "target_accuracy": 0.2, "learning": {"model": "surrogate"}}
@@ -148,12 +150,16 @@ def test_rows_that_end_at_different_times_equal_scalar_environments(mode):
 
 
 @every_env
-@every_mode
 @every_preset
 @pytest.mark.parametrize(
-    ("num_envs", "model", "count"),
-    [(1, "qnn", 4), (3, "qnn", 4), (1, "surrogate", 8), (3, "surrogate", 8), (64, "surrogate", 8)],
-    ids=lambda value: str(value),
+    ("num_envs", "model", "mode", "count"),
+    [
+        (1, "qnn", AutoresetMode.SAME_STEP, 4),
+        (3, "qnn", AutoresetMode.NEXT_STEP, 4),
+        (1, "surrogate", AutoresetMode.DISABLED, 8),
+        *((64, "surrogate", mode, 8) for mode in AutoresetMode),
+    ],
+    ids=lambda value: value.value if isinstance(value, AutoresetMode) else str(value),
 )
 def test_any_number_of_rows_equals_scalar_environments(env_id, mode, preset, num_envs, model, count):
     rows = np.unique([0, num_envs // 2, num_envs - 1])
@@ -163,6 +169,7 @@ def test_any_number_of_rows_equals_scalar_environments(env_id, mode, preset, num
         assert_steps_equal(tuple(of_rows(value, rows) for value in returned), expected)
 
 
+@pytest.mark.any_gymnasium
 @pytest.mark.parametrize("env_id", MASKED_IDS)
 @every_mode
 def test_masks_belong_to_the_state_that_the_last_observation_shows(env_id, mode):
@@ -232,6 +239,7 @@ def test_another_seed_gives_other_rows(env_id, num_envs):
     assert {row.tobytes() for row in one}.isdisjoint({row.tobytes() for row in other})
 
 
+@pytest.mark.any_gymnasium
 @every_env
 def test_a_vector_environment_made_again_from_the_json_of_its_spec_plays_the_same(env_id):
     native, _ = make_pair(env_id, "SameStep", learning={"model": "none"}, num_devices=5)
@@ -242,6 +250,7 @@ def test_a_vector_environment_made_again_from_the_json_of_its_spec_plays_the_sam
         assert_steps_equal(native.step(action), again.step(action))
 
 
+@pytest.mark.any_gymnasium
 @every_env
 def test_nothing_but_a_reset_of_all_rows_can_come_first(env_id):
     native, _ = make_pair(env_id, AutoresetMode.DISABLED, learning={"model": "none"})
@@ -254,6 +263,7 @@ def test_nothing_but_a_reset_of_all_rows_can_come_first(env_id):
             too_early()
 
 
+@pytest.mark.any_gymnasium
 @every_env
 @every_mode
 def test_fewer_steps_than_the_scenarios_rounds_truncate_as_gymnasiums_time_limit_does(env_id, mode):
@@ -276,6 +286,7 @@ def test_row_i_equals_the_scalar_environment_seeded_with_seed_plus_i(env_id):
         assert all(same(observations[name][row], observation[name]) for name in observation)
 
 
+@pytest.mark.any_gymnasium
 @every_env
 def test_a_list_of_seeds_seeds_row_by_row(env_id):
     native, reference = make_pair(env_id, AutoresetMode.NEXT_STEP, learning={"model": "none"})
@@ -283,6 +294,7 @@ def test_a_list_of_seeds_seeds_row_by_row(env_id):
         assert_steps_equal(returned, expected)
 
 
+@pytest.mark.any_gymnasium
 @every_env
 def test_a_seed_of_none_continues_the_rows_sequence(env_id):
     native, reference = make_pair(env_id, AutoresetMode.NEXT_STEP, learning={"model": "none"})
@@ -318,6 +330,7 @@ def test_rows_of_one_seed_are_equal(env_id):
     assert all(len({row.tobytes() for row in rows}) == 1 for rows in observations.values())
 
 
+@pytest.mark.any_gymnasium
 @every_env
 def test_the_same_step_mode_hands_over_the_last_observation_beside_the_first_of_the_next_episode(env_id):
     native, (observations, _, _, truncated, infos) = at_end(env_id, AutoresetMode.SAME_STEP)
@@ -339,6 +352,7 @@ def test_a_kept_final_observation_is_not_overwritten_by_later_steps(env_id):
     assert same(infos["final_obs"][0], kept)
 
 
+@pytest.mark.any_gymnasium
 @every_env
 def test_the_next_step_mode_shows_the_last_observation_and_resets_in_the_step_after(env_id):
     native, (observations, _, _, truncated, _) = at_end(env_id, AutoresetMode.NEXT_STEP)
@@ -350,6 +364,7 @@ def test_the_next_step_mode_shows_the_last_observation_and_resets_in_the_step_af
     assert infos["_instance"].all()
 
 
+@pytest.mark.any_gymnasium
 @every_env
 def test_the_disabled_mode_refuses_to_step_rows_that_have_ended(env_id):
     native, _ = at_end(env_id, AutoresetMode.DISABLED)
@@ -357,6 +372,7 @@ def test_the_disabled_mode_refuses_to_step_rows_that_have_ended(env_id):
         native.step(actions_of(native, 1)[0])
 
 
+@pytest.mark.any_gymnasium
 @every_env
 def test_a_reset_mask_leaves_the_other_rows_as_they_are(env_id):
     native, _ = make_pair(env_id, AutoresetMode.DISABLED, learning={"model": "none"})
@@ -369,6 +385,7 @@ def test_a_reset_mask_leaves_the_other_rows_as_they_are(env_id):
     assert not same(before["gain"][1], after["gain"][1])
 
 
+@pytest.mark.any_gymnasium
 @every_env
 def test_one_instance_per_row_can_be_asked_for(env_id):
     native, _ = make_pair(env_id, AutoresetMode.NEXT_STEP, learning={"model": "none"})
@@ -376,6 +393,7 @@ def test_one_instance_per_row_can_be_asked_for(env_id):
     assert infos["instance"].tolist() == [7, 8, 9]
 
 
+@pytest.mark.any_gymnasium
 @every_env
 def test_get_attr_and_call_answer_for_every_row(env_id):
     native, reference = make_pair(env_id, AutoresetMode.NEXT_STEP, split="val", learning={"model": "none"})
@@ -410,6 +428,7 @@ def test_a_copy_in_the_middle_of_an_episode_has_the_same_future(env_id, duplicat
         assert_steps_equal(native.step(action), twin.step(action))
 
 
+@pytest.mark.any_gymnasium
 @every_env
 @pytest.mark.parametrize(
     ("arguments", "word"),
@@ -428,6 +447,7 @@ def test_a_template_gives_all_arguments_and_leaves_room_for_no_others(env_id):
         FederatedVectorEnv(2, template=template, num_devices=4)
 
 
+@pytest.mark.any_gymnasium
 @every_env
 @pytest.mark.parametrize(
     ("arguments", "kind", "word"),
@@ -447,6 +467,7 @@ def test_a_wrong_reset_is_refused(env_id, arguments, kind, word):
         native.reset(**arguments)
 
 
+@pytest.mark.any_gymnasium
 @every_env
 @pytest.mark.parametrize(
     "wrong",

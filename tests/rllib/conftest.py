@@ -9,9 +9,9 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # a test reports nothing 
 
 @pytest.fixture(scope="session", autouse=True)
 def _cluster():
-    """Ray on this machine, for all tests."""
+    """Ray on this machine, for all tests; of its own, whatever cluster may be running beside it."""
     torch.set_num_threads(1)
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, object_store_memory=200_000_000)
+    ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False, object_store_memory=200_000_000)
     yield
     ray.shutdown()
 

@@ -8,11 +8,17 @@ import torch
 from gymnasium import spaces
 
 import qfl_envs  # noqa: F401
+from qfl_envs.envs.base import FederatedEnv
 from qfl_envs.quantum import pennylane
-from train.benchmarks import circuits, environments, harness, scaling, solvers
+from train import competitors
+from train.benchmarks import circuits, environments, harness, scaling, security, solvers
 from train.benchmarks.circuits import ExecutorsDisagreeError, Workload
 from train.benchmarks.timing import interleaved_medians, medians_of_turns
+from train.evaluation import make_env
+from train.matrix import Matrix
+from train.protocol import SPLIT
 
+NO_LEARNING = {"learning": {"model": "none"}}
 SMALL = [Workload(num_qubits=3, num_layers=1, clients=4, samples=3)]
 
 
@@ -160,13 +166,56 @@ def test_memory_is_that_of_a_process_of_its_own_in_which_everyone_trains():
     assert not row["workload"].startswith("tiny, 0 ")
 
 
-def test_the_harness_is_measured_beside_a_bare_loop_by_wall_and_processor_time(monkeypatch):
-    seconds = {"bare": iter([1.0, 2.0, 3.0]), "harness": iter([1.1, 2.2, 3.3])}
-    monkeypatch.setattr(harness.subprocess, "run", lambda *_, **__: time.sleep(0.01 * next(seconds["bare"])))
-    monkeypatch.setattr(harness, "run", lambda *_: time.sleep(0.01 * next(seconds["harness"])))
-    monkeypatch.setattr(harness, "publish", lambda *_: None)
-    (row,) = harness.measure(names=("random",), seeds=5)
-    assert row["episodes"] == 5
-    assert 0.02 <= row["bare_s"] < row["harness_s"] + 0.01
-    assert row["overhead"] == pytest.approx(row["harness_s"] / row["bare_s"] - 1)
-    assert row["overhead_cpu"] == pytest.approx(row["harness_cpu_s"] / row["bare_cpu_s"] - 1)
+def test_the_harness_is_measured_beside_a_bare_loop_and_apart_from_what_every_run_costs(monkeypatch):
+    begun = []
+    monkeypatch.setattr(harness, "_play_bare", lambda env, player: begun.append("bare"))
+    monkeypatch.setattr(harness, "run", lambda *_: begun.append("harness"))
+    monkeypatch.setattr(harness, "_python", lambda words: begun.append("alone" if words[0] == "-c" else "command"))
+    took = {"bare": 1.0, "harness": 1.02, "command": 9.0, "alone": 6.0}
+
+    def seconds(work):
+        work()
+        return took[begun[-1]]
+
+    monkeypatch.setattr(harness, "_seconds", seconds)
+    (row,) = harness.measure(names=("random", "everyone"), preset="tiny", repeats=3)
+    assert begun[:4] == ["bare", "harness"] * 2 and row["episodes"] == 3 * 2 * 5
+    assert row["bare_s"] == pytest.approx(1.0 / 5) and row["overhead"] == pytest.approx(0.02)
+    assert row["fixed_s"] == 3.0
+    # 3 s and 2 % of so many episodes of 0.2 s are 5 % of them
+    assert row["episodes_to_5_percent"] == pytest.approx(3.0 / (0.03 * 0.2))
+
+
+def test_the_bare_loop_and_the_harness_play_the_same_rounds(monkeypatch):
+    played = {"bare": [], "harness": []}
+    matrix = Matrix(("qfl/Scheduling-v0",), ("random",), "tiny", {"learning": {"model": "none"}, "max_rounds": 2}, 5)
+    env = make_env(matrix.environments[0], SPLIT, matrix.environment())
+    step = FederatedEnv.step
+
+    def noted(way):
+        return lambda self, action: played[way].append(np.array(action)) or step(self, action)
+
+    monkeypatch.setattr(FederatedEnv, "step", noted("bare"))
+    harness._play_bare(env, competitors.make("random"))
+    monkeypatch.setattr(FederatedEnv, "step", noted("harness"))
+    assert harness._in_harness_s(matrix) > 0
+    assert len(played["bare"]) == 10 and np.array_equal(played["bare"], played["harness"])
+
+
+def test_protection_is_measured_beside_the_round_that_it_protects(monkeypatch):
+    monkeypatch.setattr(security, "ROUNDS", {"tiny": ("tiny", {}), "tiny, no learning": ("tiny", NO_LEARNING)})
+    rows = security.measure(repeats=3)
+    assert [row["round"] for row in rows[:: 2 * len(security.SCHEMES)]] == ["tiny", "tiny, no learning"]
+    for row in rows:
+        assert row["ratio"] == pytest.approx(1 + row["added_ms"] / row["plain_ms"])
+    modelled, executed = ([row["added_ms"] for row in rows if row["mode"] == mode] for mode in ("modelled", "executed"))
+    assert all(0 < one < other for one, other in zip(modelled, executed, strict=True))
+
+
+def test_every_protected_update_is_accepted():
+    rounds = security._Rounds("tiny", NO_LEARNING)
+    for _ in range(2):
+        for turn in rounds.turns().values():
+            turn()
+    for receiver in rounds.receivers.values():
+        assert (receiver.accepted, receiver.refused) == (2 * security.PARTICIPANTS, {})

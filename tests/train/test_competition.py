@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import json
+import multiprocessing
 import os
 import random
 import re
@@ -12,6 +13,7 @@ import time
 import inline
 import misbehaving
 import pytest
+from processes import children_of, wait_for_end
 
 from train.board import board
 from train.jobs import PlayJob
@@ -112,7 +114,7 @@ def test_an_entry_has_failed_when_its_jobs_together_have_taken_too_long(tmp_path
     pool = Slow()
     results, _ = play(matrix_of("random", "round-robin"), tmp_path, inline.inline(pool), entry_timeout_s=250)
     assert [(job.entry[1], job.seed) for job in pool.started] == [
-        (name, seed) for name in ("random", "round-robin") for seed in (0, 1, 2)
+        (name, seed) for seed in (0, 1, 2) for name in ("random", "round-robin")
     ]
     for name in ("random", "round-robin"):
         failed = results.failure((SCHEDULING, name))
@@ -124,53 +126,71 @@ def test_a_line_that_is_no_result_is_reported_and_only_its_episode_played_again(
     before, _ = play(matrix, tmp_path)
     lines = (tmp_path / "results.jsonl").read_text().splitlines()
     lines[3] = lines[3][:-10]
-    lines[5] = json.dumps({**json.loads(lines[5]), "accuracy": None})
+    lines[4] = json.dumps({**json.loads(lines[4]), "accuracy": None})
     (tmp_path / "results.jsonl").write_text("\n".join(lines) + "\n")
     pool = inline.InlinePool()
     after, said = play(matrix, tmp_path, inline.inline(pool))
-    assert [(job.entry[1], job.seed) for job in pool.started] == [("random", 3), ("round-robin", 0)]
-    assert sum("line 4 cannot be used" in line or "line 6 cannot be used" in line for line in said) == 2
+    assert [(job.entry[1], job.seed) for job in pool.started] == [("round-robin", 1), ("random", 2)]
+    assert sum("line 4 cannot be used" in line or "line 5 cannot be used" in line for line in said) == 2
     assert without_wall_times(matrix, after) == without_wall_times(matrix, before)
 
 
 @pytest.fixture(scope="module")
-def processes():
-    """Two worker processes, which take seconds to start."""
-    with start_workers(2) as pool:
-        yield pool
-
-
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory, processes):
+def undisturbed(tmp_path_factory):
     """A matrix that two processes have played, and its table."""
     matrix = matrix_of("random", "round-robin", "everyone", "misbehaving:Raises", "ppo", steps={SCHEDULING: 64})
-    results, _ = play(matrix, tmp_path_factory.mktemp("undisturbed"), inline.inline(processes))
+    results, _ = play(matrix, tmp_path_factory.mktemp("undisturbed"), start_workers(2))
     return matrix, without_wall_times(matrix, results)
 
 
-def test_the_table_is_the_same_however_many_processes_play(tmp_path, undisturbed):
-    matrix, table = undisturbed
-    alone, _ = play(matrix, tmp_path)
-    assert without_wall_times(matrix, alone) == table
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory, undisturbed):
+    """The table of the same matrix, played in this process, which has loaded all that it takes from then on."""
+    results, _ = play(undisturbed[0], tmp_path_factory.mktemp("alone"))
+    return without_wall_times(undisturbed[0], results)
 
 
-def test_ten_kills_at_random_moments_end_in_the_table_of_an_undisturbed_run(tmp_path, undisturbed):
+def test_the_table_is_the_same_however_many_processes_play(undisturbed, alone):
+    assert alone == undisturbed[1]
+
+
+def work_in_copies(monkeypatch):
+    """Let workers be copies of this process, which has loaded everything: at work after milliseconds, not seconds."""
+    monkeypatch.setattr("train.workers.get_context", lambda method: multiprocessing.get_context("fork"))
+
+
+def rows_in(folder):
+    file = folder / "results.jsonl"
+    return file.read_text().splitlines() if file.exists() else []
+
+
+def test_ten_kills_at_random_moments_end_in_the_table_of_an_undisturbed_run(tmp_path, undisturbed, alone, monkeypatch):
     matrix, table = undisturbed
+    work_in_copies(monkeypatch)
+    monkeypatch.setattr("train.workers.ALONE_S", 0.02)
     moments = random.Random(0)
-    unfinished = 0
+    unfinished, kept = 0, []
     for _ in range(10):
+        enough = len(rows_in(tmp_path)) + moments.randint(0, 2)
         child = os.fork()
         if child == 0:
             with contextlib.suppress(BaseException):
-                play(matrix, tmp_path)
+                play(matrix, tmp_path, start_workers(2))
             os._exit(0)
-        time.sleep(moments.uniform(0.02, 0.2))
+        while (
+            len(rows_in(tmp_path)) < enough and os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
+        ):
+            time.sleep(0.002)
+        time.sleep(moments.uniform(0.0, 0.1))
+        workers = children_of(child)
         os.kill(child, signal.SIGKILL)
         unfinished += os.WIFSIGNALED(os.waitpid(child, 0)[1])
-    assert unfinished > 0
+        wait_for_end(workers)  # as copies, they hold the lock of the run for as long as they live
+        kept.append(len(rows_in(tmp_path)))
+    assert unfinished >= 5 and len(set(kept)) >= 5
     killed, _ = play(matrix, tmp_path)
     assert without_wall_times(matrix, killed) == table
-    rows = [json.loads(line) for line in (tmp_path / "results.jsonl").read_text().splitlines()]
+    rows = [json.loads(line) for line in rows_in(tmp_path)]
     keys = [(row["row"], row["competitor"], row["seed"]) for row in rows]
     assert len(keys) == len(set(keys)) == 4 * 5 + 2 + 1 + 1  # a training, a failure on seed 2, and who played before it
 
@@ -180,15 +200,17 @@ def a_job(name):
 
 
 @pytest.mark.parametrize("name, limit_s, reason", [("Hangs", 1.0, "ended after 1 s"), ("Dies", None, "exit code 7")])
-def test_a_process_that_hangs_or_dies_has_failed_and_the_next_job_runs(processes, name, limit_s, reason):
-    processes.start(a_job(f"misbehaving:{name}"), limit_s)
-    assert processes.free() == 1
-    (ended,) = wait_for(processes)
-    assert reason in ended.result.reason
-    assert processes.free() == 2
-    processes.start(a_job("random"))
-    (played,) = wait_for(processes)
-    assert played.result.competitor == "random"
+def test_a_process_that_hangs_or_dies_has_failed_and_the_next_job_runs(monkeypatch, name, limit_s, reason):
+    work_in_copies(monkeypatch)
+    with start_workers(2) as processes:
+        processes.start(a_job(f"misbehaving:{name}"), limit_s)
+        assert processes.free() == 1
+        (ended,) = wait_for(processes)
+        assert reason in ended.result.reason
+        assert processes.free() == 2
+        processes.start(a_job("random"))
+        (played,) = wait_for(processes)
+        assert played.result.competitor == "random"
 
 
 def wait_for(pool):

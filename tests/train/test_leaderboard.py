@@ -1,3 +1,5 @@
+import contextlib
+import io
 import json
 import os
 import signal
@@ -7,8 +9,10 @@ import time
 
 import pytest
 from PIL import Image
+from processes import children_of, wait_for_end
 
 from qfl_envs.errors import InvalidValueError, UnknownNameError
+from train.cli import main
 from train.matrix import Matrix
 
 ENV_IDS = ("qfl/Allocation-v0", "qfl/Scheduling-v0")
@@ -25,15 +29,22 @@ def results_of(folder):
     return [row for row in rows if row["row"] == "episode"]
 
 
+def said_by(command):
+    """What the command prints on both streams."""
+    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as errors:
+        code = main(command)
+    assert code == 0, errors.getvalue()
+    return out.getvalue(), errors.getvalue()
+
+
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     out = tmp_path_factory.mktemp("runs")
-    command = [*QUICK, "--steps", "256", "--out", str(out), "--name", "tiny"]
+    command = [*QUICK[3:], "--workers", "1", "--steps", "256", "--out", str(out), "--name", "tiny"]
     for name in COMPETITORS:
         command += ["--competitor", name]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return command, out / "tiny", done.stdout
+    printed, _ = said_by(command)
+    return command, out / "tiny", printed
 
 
 def test_every_competitor_plays_every_environment_that_it_supports_on_every_seed(finished):
@@ -84,10 +95,10 @@ def test_the_agents_training_can_be_looked_at(finished):
 def test_a_second_call_plays_nothing_again(finished):
     command, folder, printed = finished
     before = (folder / "results.jsonl").read_bytes()
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert "0 are missing" in done.stderr
+    printed_again, said = said_by(command)
+    assert "0 are missing" in said
     assert (folder / "results.jsonl").read_bytes() == before
-    assert done.stdout == printed
+    assert printed_again == printed
 
 
 def test_the_workers_of_a_killed_run_end_with_it(tmp_path):
@@ -115,27 +126,6 @@ def test_the_workers_of_a_killed_run_end_with_it(tmp_path):
     process.send_signal(signal.SIGKILL)
     process.wait()
     wait_for_end(workers)
-
-
-def children_of(pid):
-    """Processes whose parent this is, read from Linux' process table."""
-    children = []
-    for entry in os.listdir("/proc"):
-        try:
-            with open(f"/proc/{entry}/stat") as file:
-                if entry.isdigit() and int(file.read().rsplit(")", 1)[1].split()[1]) == pid:
-                    children.append(int(entry))
-        except OSError:
-            continue
-    return children
-
-
-def wait_for_end(pids):
-    """Workers must not outlive their parent by long."""
-    deadline = time.monotonic() + 60
-    while any(os.path.exists(f"/proc/{pid}") for pid in pids):
-        assert time.monotonic() < deadline, "workers live on after their parent was killed"
-        time.sleep(0.1)
 
 
 def test_too_few_seeds_are_refused():

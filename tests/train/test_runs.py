@@ -1,3 +1,4 @@
+import contextlib
 import json
 import os
 import resource
@@ -33,28 +34,31 @@ def test_a_broken_line_in_the_middle_is_reported_with_its_number_and_the_rest_is
     assert len(said.splitlines()) == 1 and "line 2 cannot be used" in said
 
 
-@pytest.fixture
+@contextlib.contextmanager
 def small_files():
     """No file can grow beyond 100 bytes, which fails in the middle of a write, as on a full disk."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-def test_nothing_of_a_row_stays_where_the_space_ends_within_it(tmp_path, small_files):
+def test_nothing_of_a_row_stays_where_the_space_ends_within_it(tmp_path):
     folder = RunFolder(tmp_path, {})
     folder.append({"seed": 0})
-    with pytest.raises(RunFolderError, match="cannot write .*results.jsonl.* run the same command again"):
+    too_long = pytest.raises(RunFolderError, match="cannot write .*results.jsonl.* run the same command again")
+    with small_files(), too_long:
         folder.append({"seed": 1, "text": "x" * 200})
     assert folder.results.read_text() == '{"seed": 0}\n'
     folder.append({"seed": 2})
     assert folder.read() == [{"seed": 0}, {"seed": 2}]
 
 
-def test_a_file_is_as_it_was_where_the_space_ends_within_its_successor(tmp_path, small_files):
+def test_a_file_is_as_it_was_where_the_space_ends_within_its_successor(tmp_path):
     write_atomically(tmp_path / "page", "old")
-    with pytest.raises(RunFolderError, match="cannot write"):
+    with small_files(), pytest.raises(RunFolderError, match="cannot write"):
         write_atomically(tmp_path / "page", "new" * 100)
     assert os.listdir(tmp_path) == ["page"] and (tmp_path / "page").read_text() == "old"
 

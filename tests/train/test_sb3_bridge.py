@@ -14,6 +14,7 @@ import qfl_envs  # noqa: F401  (registers the environments)
 from qfl_envs.errors import InvalidValueError, UnknownNameError
 from train.sb3 import SB3VecEnv, check_vec_env
 
+pytestmark = pytest.mark.any_gymnasium
 ARGUMENTS = {"scenario": "tiny", "max_rounds": 5, "learning": {"model": "none"}}
 
 

@@ -116,8 +116,10 @@ def fill_moved(
     velocity: np.ndarray,
     mean_velocity: np.ndarray,
 ) -> None:
-    """Fill the last three arrays with those of :func:`move`."""
-    mean_velocity[:] = mean_velocity_mps
+    """Fill the last three arrays with those of :func:`move`.
+
+    Number by number: an assignment of arrays takes seconds to compile, for what it says when shapes differ.
+    """
     for e in range(position.shape[0]):
         memory = memory_per_s ** seconds[e]
         fresh_mps = math.sqrt(1.0 - memory**2) * std_mps
@@ -129,18 +131,21 @@ def fill_moved(
                     + fresh_mps * normal[e, n, axis]
                 )
                 position[e, n, axis] = position_m[e, n, axis] + velocity[e, n, axis] * seconds[e]
+                mean_velocity[e, n, axis] = mean_velocity_mps[e, n, axis]
             distance = math.hypot(position[e, n, 0], position[e, n, 1])
             if distance > radius_m:
                 # mirrored at the border, and turned around
-                outward = position[e, n] / distance
-                position[e, n] = outward * min(max(2 * radius_m - distance, 0.0), radius_m)
-                _turn(velocity[e, n], outward)
-                _turn(mean_velocity[e, n], outward)
+                inside_m = min(max(2 * radius_m - distance, 0.0), radius_m)
+                outward_x, outward_y = position[e, n, 0] / distance, position[e, n, 1] / distance
+                position[e, n, 0], position[e, n, 1] = outward_x * inside_m, outward_y * inside_m
+                _turn(velocity[e, n], outward_x, outward_y)
+                _turn(mean_velocity[e, n], outward_x, outward_y)
 
 
 @compiled
-def _turn(vector: np.ndarray, outward: np.ndarray) -> None:
+def _turn(vector: np.ndarray, outward_x: float, outward_y: float) -> None:
     """Mirror a velocity (2) that points out of the area."""
-    radial = vector[0] * outward[0] + vector[1] * outward[1]
+    radial = vector[0] * outward_x + vector[1] * outward_y
     if radial > 0.0:
-        vector -= 2 * radial * outward
+        vector[0] -= 2 * radial * outward_x
+        vector[1] -= 2 * radial * outward_y

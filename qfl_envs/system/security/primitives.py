@@ -6,6 +6,7 @@ Keys never show in a representation. What the library cannot do, such as Falcon,
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 from cryptography.exceptions import InvalidSignature, InvalidTag
@@ -33,8 +34,10 @@ _ML_KEM: dict[str, tuple[Any, Any]] = {
 }
 EXECUTED_SIGNATURES = (*_ML_DSA, "ecdsa-p256", "rsa-2048")
 EXECUTED_EXCHANGES = (*_ML_KEM, "x25519", "rsa-2048")
-_PSS = padding.PSS(mgf=padding.MGF1(hashes.SHA256()), salt_length=32)
-_OAEP = padding.OAEP(mgf=padding.MGF1(hashes.SHA256()), algorithm=hashes.SHA256(), label=None)
+_SHA256 = hashes.SHA256()
+_ECDSA = ec.ECDSA(_SHA256)
+_PSS = padding.PSS(mgf=padding.MGF1(_SHA256), salt_length=32)
+_OAEP = padding.OAEP(mgf=padding.MGF1(_SHA256), algorithm=_SHA256, label=None)
 
 
 class SigningKey:
@@ -77,8 +80,8 @@ class SigningKey:
         if self.scheme in _ML_DSA:
             return bytes(self._key.sign(message))
         if self.scheme == "rsa-2048":
-            return bytes(self._key.sign(message, _PSS, hashes.SHA256()))
-        r, s = utils.decode_dss_signature(self._key.sign(message, ec.ECDSA(hashes.SHA256())))
+            return bytes(self._key.sign(message, _PSS, _SHA256))
+        r, s = utils.decode_dss_signature(self._key.sign(message, _ECDSA))
         return r.to_bytes(32, "big") + s.to_bytes(32, "big")
 
 
@@ -119,10 +122,10 @@ class VerifyingKey:
             if self.scheme in _ML_DSA:
                 self._key.verify(signature, message)
             elif self.scheme == "rsa-2048":
-                self._key.verify(signature, message, _PSS, hashes.SHA256())
+                self._key.verify(signature, message, _PSS, _SHA256)
             else:
                 r, s = int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:], "big")
-                self._key.verify(utils.encode_dss_signature(r, s), message, ec.ECDSA(hashes.SHA256()))
+                self._key.verify(utils.encode_dss_signature(r, s), message, _ECDSA)
         except (InvalidSignature, ValueError):
             return False
         return True
@@ -203,20 +206,31 @@ def encapsulate(scheme: str, public: bytes, random: Callable[[int], bytes]) -> t
     size = key_exchange(scheme).public_key_bytes
     if len(public) != size:
         raise InvalidValueError("public key", f"{len(public)} bytes", f"{size} bytes for {scheme}")
+    key = _exchange_public(scheme, public)
     if scheme in _ML_KEM:
-        secret, ciphertext = _ML_KEM[scheme][1].from_public_bytes(public).encapsulate()
+        secret, ciphertext = key.encapsulate()
         return bytes(secret), bytes(ciphertext)
     if scheme == "x25519":
-        own = ExchangeKey(scheme)
-        return derive(own.agree(public), own.public + public), own.public
+        own = x25519.X25519PrivateKey.generate()
+        own_public = own.public_key().public_bytes_raw()
+        return derive(own.exchange(key), own_public + public), own_public
     secret = random(SECRET_BYTES)
-    key = rsa.RSAPublicNumbers(RSA_EXPONENT, int.from_bytes(public, "big")).public_key()
     return secret, key.encrypt(secret, _OAEP)
+
+
+@lru_cache(maxsize=64)
+def _exchange_public(scheme: str, public: bytes) -> Any:
+    """A public key, read once however many messages it encrypts: all devices use the server's."""
+    if scheme in _ML_KEM:
+        return _ML_KEM[scheme][1].from_public_bytes(public)
+    if scheme == "x25519":
+        return x25519.X25519PublicKey.from_public_bytes(public)
+    return rsa.RSAPublicNumbers(RSA_EXPONENT, int.from_bytes(public, "big")).public_key()
 
 
 def derive(secret: bytes, purpose: bytes, size: int = SECRET_BYTES) -> bytes:
     """A key for one purpose from a secret: HKDF with SHA-256 (RFC 5869)."""
-    return HKDF(hashes.SHA256(), size, None, purpose).derive(secret)
+    return HKDF(_SHA256, size, None, purpose).derive(secret)
 
 
 def encrypt(key: bytes, nonce: bytes, text: bytes, known: bytes = b"") -> bytes:
