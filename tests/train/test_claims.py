@@ -152,7 +152,7 @@ SMALLEST = {
     "ledger": {},
     "screening": {"rounds": 1},
     "poisoned": {"rounds": 1, "attacks": ["ipm"]},
-    "leakage": {"iterations": 1},
+    "leakage": {"iterations": 1, "searches": 1},
 }
 FAST = {"num_devices": 3, "max_rounds": 2, "learning": {"model": "none"}}
 

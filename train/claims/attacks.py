@@ -36,7 +36,7 @@ class Leakage(Experiment):
 
     def _search(self, batch: int, seed: int) -> dict[str, float]:
         generator = np.random.default_rng([seed, batch])
-        return leaks.attacked(self._learner, batch, generator, self.settings["iterations"])
+        return leaks.attacked(self._learner, batch, generator, self.settings["iterations"], self.settings["searches"])
 
 
 class Screening(Experiment):

@@ -60,7 +60,9 @@ def learner_of(preset: str) -> Learner:
     return Learner(Scenario.preset(preset).replace({"quantum": {"gradient": "backprop"}}))
 
 
-def attacked(learner: Learner, batch: int, generator: np.random.Generator, iterations: int) -> dict[str, float]:
+def attacked(
+    learner: Learner, batch: int, generator: np.random.Generator, iterations: int, searches: int = SEARCHES
+) -> dict[str, float]:
     """Similarities of one victim's samples and what is found, as :func:`rows` has them.
 
     Args:
@@ -68,12 +70,13 @@ def attacked(learner: Learner, batch: int, generator: np.random.Generator, itera
         batch: Samples behind a gradient.
         generator: Of parameters, samples and searches.
         iterations: Of each of the searches.
+        searches: How many begin, of which the one that comes closest to the gradient counts.
     """
     model, table, known = learner.model, learner.features.numpy(), learner.data.labels
     parameters = model.initial(generator.random(model.num_parameters)).astype(float)
     held = generator.integers(len(known), size=(CLIENTS, batch))
     gradients = np.stack([leakage.gradient(model, parameters, table[own], known[own]) for own in held])
-    start = table.std(0) * generator.standard_normal((SEARCHES, batch, table.shape[1]))
+    start = table.std(0) * generator.standard_normal((searches, batch, table.shape[1]))
     true, labels = table[held[0]].astype(float), known[held[0]]
     seen = leakage.reconstruct(model, parameters, gradients[0], labels, start, iterations)
     mean = aggregated(gradients) / CLIENTS
