@@ -68,6 +68,29 @@ def test_mean_and_least_time_of_a_signature_are_the_measured_ones():
     assert np.ptp(signing_cycles("falcon-512", uniform)) == 0.0
 
 
+Q, DEGREE = 8_380_417, 256
+# FIPS 204, table 1: k, l, eta, tau, gamma_1, gamma_2, omega, and lambda in bits
+ML_DSA = {
+    "ml-dsa-44": (4, 4, 2, 39, 2**17, (Q - 1) // 88, 80, 128),
+    "ml-dsa-65": (6, 5, 4, 49, 2**19, (Q - 1) // 32, 55, 192),
+    "ml-dsa-87": (8, 7, 2, 60, 2**19, (Q - 1) // 32, 75, 256),
+}
+
+
+@pytest.mark.parametrize("name", ML_DSA)
+def test_sizes_and_attempts_of_ml_dsa_follow_from_its_parameters(name):
+    k, length, eta, tau, gamma_1, gamma_2, omega, strength = ML_DSA[name]
+    scheme, beta = SIGNATURES[name], tau * eta
+    assert scheme.public_key_bytes == 32 + 32 * k * 10
+    assert scheme.signature_bytes == strength // 4 + 32 * length * (1 + (gamma_1 - 1).bit_length()) + omega + k
+    # an attempt passes if all coordinates of z are below gamma_1 - beta and all low parts below gamma_2 - beta; they
+    # are as good as uniform, and hints that are too long are rare (Ducas et al. 2018, section 3.4)
+    passes = (1 - beta / (gamma_1 - 0.5)) ** (DEGREE * length) * (1 - beta / (gamma_2 - 0.5)) ** (DEGREE * k)
+    approximately = np.exp(-DEGREE * beta * (length / gamma_1 + k / gamma_2))
+    assert 1 / approximately == pytest.approx(scheme.attempts, abs=0.01)
+    assert 1 / passes == pytest.approx(scheme.attempts, rel=0.002)
+
+
 def test_attempts_are_geometric():
     uniform = (np.arange(100_000) + 0.5) / 100_000
     counts = attempts(4.0, uniform)
