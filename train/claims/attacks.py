@@ -17,7 +17,12 @@ from train.security.screening import PARTITIONS, SCORES, measured
 class Leakage(Experiment):
     """Searches for the samples behind gradients."""
 
-    OF = {"alone": "similarity", "aggregated": "aggregated_similarity", "guessed": "guessed"}
+    OF = {
+        "alone": "similarity",
+        "aggregated": "aggregated_similarity",
+        "strangers": "strangers",
+        "guessed": "guessed",
+    }
     _found: tuple[int, dict[int, dict[str, float]]] | None = None
 
     @cached_property

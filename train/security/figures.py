@@ -59,6 +59,7 @@ def _leakage(axis: Any, rows: Rows) -> None:
     for column, name in (
         ("similarity", "alone"),
         ("aggregated_similarity", "securely aggregated"),
+        ("strangers", "of strangers"),
         ("guessed", "guessed"),
     ):
         axis.plot(batch, [row[column] for row in rows], "o-", label=name)

@@ -24,8 +24,9 @@ def rows(preset: str = "tiny", victims: int = 3, iterations: int = 100, seed: in
     """Mean cosine similarity of a victim's samples and the best reconstruction of them.
 
     The victim's gradient is seen by itself, or only in the sum of ten clients', which is masked, unmasked and decoded
-    in earnest; who sees the sum takes its mean for the victim's. ``guessed`` is the similarity of where a search
-    began, the samples of somebody who saw no gradient.
+    in earnest; who sees the sum takes its mean for the victim's. ``strangers`` is the same from the mean of ten clients
+    none of whom is the victim: what a mean tells of everybody. ``guessed`` is the similarity of where a search began,
+    the samples of somebody who saw no gradient.
 
     Args:
         preset: Scenario of the learner.
@@ -40,16 +41,15 @@ def rows(preset: str = "tiny", victims: int = 3, iterations: int = 100, seed: in
             for _ in range(victims):
                 of_batch.append(attacked(learner, batch, generator, iterations))
                 bar.update()
-            alone, summed, guessed = (
-                [one[name] for one in of_batch] for name in ("similarity", "aggregated_similarity", "guessed")
-            )
             found.append(
                 {
                     "batch": batch,
-                    "similarity": float(np.mean(alone)),
-                    "least": float(np.min(alone)),
-                    "aggregated_similarity": float(np.mean(summed)),
-                    "guessed": float(np.mean(guessed)),
+                    "similarity": float(np.mean([one["similarity"] for one in of_batch])),
+                    "least": float(np.min([one["similarity"] for one in of_batch])),
+                    **{
+                        name: float(np.mean([one[name] for one in of_batch]))
+                        for name in ("aggregated_similarity", "strangers", "guessed")
+                    },
                 }
             )
     return found
@@ -81,9 +81,14 @@ def attacked(
     seen = leakage.reconstruct(model, parameters, gradients[0], labels, start, iterations)
     mean = aggregated(gradients) / CLIENTS
     blurred = leakage.reconstruct(model, parameters, mean, labels, start, iterations)
+    # drawn apart, so that all other numbers are what they would be without
+    strangers = generator.spawn(1)[0].integers(len(known), size=CLIENTS * batch)
+    others = leakage.gradient(model, parameters, table[strangers], known[strangers])
+    foreign = leakage.reconstruct(model, parameters, others, labels, start, iterations)
     return {
         "similarity": leakage.similarity(true, seen.samples),
         "aggregated_similarity": leakage.similarity(true, blurred.samples),
+        "strangers": leakage.similarity(true, foreign.samples),
         "guessed": leakage.similarity(true, start[0]),
     }
 
