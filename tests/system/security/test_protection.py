@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from cryptography.hazmat.primitives.asymmetric import mlkem
 
 from qfl_envs.errors import InvalidValueError, UnknownNameError
 from qfl_envs.presets import PRESETS
@@ -9,7 +10,11 @@ from qfl_envs.system.security.primitives import (
     ExchangeKey,
     SigningKey,
     VerifyingKey,
+    decrypt,
+    derive,
     encapsulate,
+    encrypt,
+    keystream,
 )
 from qfl_envs.system.security.protection import HEADER_BYTES, TAG_BYTES, Protection, attempts, signing_cycles
 from qfl_envs.system.security.schemes import KEY_EXCHANGES, SIGNATURES
@@ -127,3 +132,36 @@ def test_keys_do_not_show():
     key = ExchangeKey("x25519", bytes(range(32)))
     assert "_key" not in repr(key) and bytes(range(32)).hex() not in repr(key)
     assert ExchangeKey("ml-kem-768", bytes(32)).public == ExchangeKey("ml-kem-768", bytes(32)).public
+
+
+def test_what_is_encrypted_is_bound_to_what_is_known_of_it():
+    sealed = encrypt(bytes(32), bytes(12), b"update", b"round 1")
+    assert decrypt(bytes(32), bytes(12), sealed, b"round 1") == b"update"
+    assert decrypt(bytes(32), bytes(12), sealed, b"round 2") is None
+    assert decrypt(bytes(32), bytes(12), sealed) is None
+    assert decrypt(bytes(32), bytes(12), b"") is None
+
+
+def test_a_keystream_is_aes_256_in_counter_mode_from_zero():
+    # AES-256 of a block of zeros under a key of zeros (NIST, AESAVS, all-zero known answer)
+    assert keystream(bytes(32), 16).hex() == "dc95c078a2408989ad48a21492842087"
+
+
+def test_keys_of_one_seed_are_apart_by_purpose_and_public_keys_bind_x25519():
+    seed = bytes(range(32))
+    own = mlkem.MLKEM768PrivateKey.from_seed_bytes(derive(seed, b"ml-kem seed", 64))
+    assert ExchangeKey("ml-kem-768", seed).public == own.public_key().public_bytes_raw()
+    receiver = ExchangeKey("x25519", seed)
+    secret, sent = encapsulate("x25519", receiver.public, bytes)
+    assert secret == derive(receiver.agree(sent), sent + receiver.public) != derive(receiver.agree(sent), b"")
+    with pytest.raises(InvalidValueError, match="rsa-2048"):
+        ExchangeKey("rsa-2048", seed)
+    with pytest.raises(InvalidValueError, match="x25519"):
+        ExchangeKey("ml-kem-768", seed).agree(receiver.public)
+
+
+def test_a_signature_of_the_wrong_form_does_not_verify():
+    for name in ("ml-dsa-44", "ecdsa-p256"):
+        key = SigningKey(name)
+        for signature in (b"", b"short", bytes(SIGNATURES[name].signature_bytes)):
+            assert not VerifyingKey(name, key.public).verify(signature, b"update")
