@@ -139,7 +139,7 @@ def test_what_is_encrypted_is_bound_to_what_is_known_of_it():
     assert decrypt(bytes(32), bytes(12), sealed, b"round 1") == b"update"
     assert decrypt(bytes(32), bytes(12), sealed, b"round 2") is None
     assert decrypt(bytes(32), bytes(12), sealed) is None
-    assert decrypt(bytes(32), bytes(12), b"") is None
+    assert decrypt(bytes(32), bytes(12), b"") is None and decrypt(bytes(32), bytes(4), sealed) is None
 
 
 def test_a_keystream_is_aes_256_in_counter_mode_from_zero():

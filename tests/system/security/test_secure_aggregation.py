@@ -7,6 +7,7 @@ from qfl_envs.errors import InvalidValueError
 from qfl_envs.system.security import pair_keys
 from qfl_envs.system.security.aggregation_cost import client_bits, client_cycles, expansion, grouped_cost, groups_of
 from qfl_envs.system.security.pair_keys import PAIR_EXCHANGES, PairKeys
+from qfl_envs.system.security.primitives import decrypt, derive
 from qfl_envs.system.security.quantisation import decode_sum, encode, modulus_bits
 from qfl_envs.system.security.secret_sharing import PRIME, combine, split
 from qfl_envs.system.security.secure_aggregation import Client, mask_of, secure_sum
@@ -165,6 +166,10 @@ def test_every_pair_has_a_secret_of_its_own():
     offer = first.offer(1, second.public)
     assert second.with_other(0, first.public, offer) == first.with_other(1, second.public)
     assert second.offer(0, first.public) == b""
+    # what the second one is sent is of no use for the secret of another pair
+    sent = decrypt(second._key.decapsulate(offer[:1088]), bytes(12), offer[1088:])
+    assert derive(sent, b"pair 0 1") == first.with_other(1, second.public)
+    assert derive(sent, b"pair 0 2") != first.with_other(2, second.public)
     with pytest.raises(InvalidValueError, match="client 1"):
         second.with_other(0, first.public, offer[:-1] + bytes([offer[-1] ^ 1]))
 
