@@ -158,3 +158,8 @@ def test_a_key_inside_a_message_is_signed_and_must_be_the_known_one():
     assert receiver.receive(forged, 0).reason is Reason.FORGED
     unsigned = header + PAYLOAD + sealer.public + sealer._key.sign(header)
     assert receiver.receive(unsigned, 0).reason is Reason.FORGED
+
+
+def test_a_message_with_something_behind_it_has_the_wrong_size():
+    receiver, (sealer, _) = pair(SIGNED)
+    assert receiver.receive(sealer.seal(0, PAYLOAD) + b"\0", 0).reason is Reason.WRONG_SIZE
