@@ -1,3 +1,5 @@
+import json
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -79,7 +81,10 @@ def test_entries_of_nobody_known_or_of_an_earlier_round_are_found(written, tmp_p
 
 
 def test_an_entry_is_written_in_one_way_alone(written, tmp_path):
-    lines = written.read_bytes().splitlines(keepends=True)
+    *lines, last = written.read_bytes().splitlines(keepends=True)
     path = tmp_path / "spaced.jsonl"
-    path.write_bytes(lines[0] + lines[1].replace(b":", b": ", 1) + b"".join(lines[2:]))
-    assert verify(path).problem == "not of the form of an entry" and verify(path).entries == 0
+    begin, signature, end = last.partition(json.loads(last)["signature"].encode())
+    # no entry follows the last one, whose hash would tell
+    for other in (last.replace(b":", b": ", 1), begin + signature.upper() + end, begin + b" " + signature + end):
+        path.write_bytes(b"".join(lines) + other)
+        assert verify(path).problem == "not of the form of an entry" and verify(path).entries == 3
