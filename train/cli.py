@@ -327,13 +327,15 @@ def _parser() -> Parser:
     security.add_argument(
         "--part",
         action="append",
-        choices=("protection", "aggregation", "keys", "distance", "leakage", "defences"),
+        choices=("protection", "aggregation", "keys", "distance", "leakage", "screening", "defences"),
         help="what is measured, may be repeated; all if not given",
     )
-    security.add_argument("--rounds", type=_positive, default=20, help="federated rounds behind an accuracy")
-    security.add_argument("--seeds", type=_positive, default=3, help="systems behind an accuracy, victims of a leakage")
+    security.add_argument(
+        "--rounds", type=_positive, default=20, help="federated rounds behind an accuracy or a screening"
+    )
+    security.add_argument("--seeds", type=_positive, default=3, help="systems behind a mean, victims of a leakage")
     security.add_argument("--preset", default="tiny", help="scenario of the attacked learners")
-    security.add_argument("--partition", default="iid", help="how their data are dealt out")
+    security.add_argument("--partition", default="iid", help="how their data are dealt out in part defences")
     security.add_argument("--out", type=Path, metavar="FILE.png", help="picture to write")
     _add_json(security)
 

@@ -460,7 +460,7 @@ def qaoa_angles(options: Namespace) -> None:
 
 def security(options: Namespace) -> None:
     """Measure attacks, protection and defences."""
-    from train.security import costs, defences, leaks
+    from train.security import costs, defences, leaks, screening
 
     measures: dict[str, Callable[[], list[dict[str, Any]]]] = {
         "protection": costs.protection_rows,
@@ -468,6 +468,7 @@ def security(options: Namespace) -> None:
         "keys": costs.key_rows,
         "distance": costs.distance_rows,
         "leakage": lambda: leaks.rows(options.preset, options.seeds),
+        "screening": lambda: screening.rows(options.preset, options.rounds, options.seeds),
         "defences": lambda: defences.rows(options.preset, options.rounds, options.seeds, options.partition),
     }
     if options.out is not None and options.out.suffix != ".png":

@@ -146,6 +146,13 @@ SMALLEST = {
     "episodes": {"preset": "tiny"},
     "learners": {"features": 4, "steps": 2, "learners": {"logistic": {"model": "logistic"}}},
     "trainings": {"preset": "tiny", "steps": 1, "episodes": 1, "agents": ["a2c"]},
+    "protection": {"preset": "tiny", "rounds": 1},
+    "keys": {"sessions": 1},
+    "sums": {"samples": 200, "length": 5},
+    "ledger": {},
+    "screening": {"rounds": 1},
+    "poisoned": {"rounds": 1, "attacks": ["ipm"]},
+    "leakage": {"iterations": 1, "searches": 1},
 }
 FAST = {"num_devices": 3, "max_rounds": 2, "learning": {"model": "none"}}
 

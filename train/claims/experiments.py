@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,49 +16,12 @@ from train import competitors
 from train.case_study import learning, sum_rate
 from train.case_study.page import settled_after
 from train.case_study.settings import LARGE_HIDDEN, SERIES, CaseStudy
+from train.claims import attacks, protection
 from train.claims.data import Plan
+from train.claims.experiment import Experiment, Unit, Values
 from train.claims.local_work import RULES
 from train.evaluation import Episode, make_env, play
 from train.loading import load
-
-Unit = tuple[str, int]
-"""Series and seed."""
-Values = dict[str, float]
-
-
-class Experiment(ABC):
-    """Something that can be computed unit by unit.
-
-    Attributes:
-        settings: Of the plan.
-    """
-
-    def __init__(self, plan: Plan, folder: Path) -> None:
-        """Prepare.
-
-        Args:
-            plan: What is asked for.
-            folder: Of the experiment, where models may be kept.
-        """
-        self.settings, self.folder = plan.settings, folder
-
-    @abstractmethod
-    def series(self) -> list[str]:
-        """All series, in the order in which they are computed for one seed."""
-
-    @abstractmethod
-    def compute(self, series: str, seed: int) -> Values:
-        """One unit."""
-
-    def units(self) -> Iterator[Unit]:
-        """All units, one seed after the other, so that whatever is there can be compared."""
-        for seed in range(self.settings["seeds"]):
-            for series in self.series():
-                yield series, seed
-
-    def read(self, row: Mapping[str, Any]) -> tuple[Unit, Values] | None:
-        """A unit from a line of the results of another command; None for one of something else."""
-        raise NotImplementedError
 
 
 class SumRate(Experiment):
@@ -233,6 +195,13 @@ KINDS: Mapping[str, type[Experiment]] = {
     "episodes": Episodes,
     "trainings": Trainings,
     "learners": Learners,
+    "protection": protection.Overhead,
+    "keys": protection.Keys,
+    "sums": protection.Sums,
+    "ledger": protection.Tampering,
+    "leakage": attacks.Leakage,
+    "screening": attacks.Screening,
+    "poisoned": attacks.Poisoned,
 }
 
 

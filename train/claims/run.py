@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from train.claims.data import Catalogue, Claim, Plan
-from train.claims.experiments import Unit, Values, make
+from train.claims.experiment import Unit, Values
+from train.claims.experiments import make
 from train.claims.page import page, to_json
 from train.claims.verdicts import Judged, measured, verdict
 from train.progress import progress_bar

@@ -10,13 +10,20 @@ import numpy as np
 
 from qfl_envs.system.security.key_rate import Fibre, decoy_state
 from train.panels import panels
+from train.security.screening import SCORES
 
 Rows = Sequence[Mapping[str, Any]]
 
 
 def draw(parts: Mapping[str, Rows], path: Path) -> None:
     """One panel per part that was measured, in one picture."""
-    draw_part = {"protection": _protection, "keys": _keys, "leakage": _leakage, "defences": _defences}
+    draw_part = {
+        "protection": _protection,
+        "keys": _keys,
+        "leakage": _leakage,
+        "screening": _screening,
+        "defences": _defences,
+    }
     chosen = [name for name in draw_part if name in parts]
     figure, all_axes = panels(len(chosen), 5.5, 4.2, dpi=110)
     for name, axis in zip(chosen, all_axes, strict=True):
@@ -52,6 +59,7 @@ def _leakage(axis: Any, rows: Rows) -> None:
     for column, name in (
         ("similarity", "alone"),
         ("aggregated_similarity", "securely aggregated"),
+        ("strangers", "of strangers"),
         ("guessed", "guessed"),
     ):
         axis.plot(batch, [row[column] for row in rows], "o-", label=name)
@@ -61,12 +69,22 @@ def _leakage(axis: Any, rows: Rows) -> None:
     axis.legend()
 
 
+def _screening(axis: Any, rows: Rows) -> None:
+    names = [f"{row['attack']}, {row['data'].replace('_', ' ')}" for row in rows]
+    _heat(axis, rows, names, SCORES)
+    axis.set_title("hostile below honest (0.5: not told)")
+
+
 def _defences(axis: Any, rows: Rows) -> None:
-    rules = [name for name in rows[0] if name != "attack"]
-    values = np.array([[row[rule] for rule in rules] for row in rows])
+    _heat(axis, rows, [row["attack"] for row in rows], [name for name in rows[0] if name != "attack"])
+    axis.set_title("held-out accuracy")
+
+
+def _heat(axis: Any, rows: Rows, names: Sequence[str], columns: Sequence[str]) -> None:
+    """Shares, with the numbers on them."""
+    values = np.array([[row[column] for column in columns] for row in rows])
     axis.imshow(values, cmap="viridis", vmin=0.0, vmax=1.0, aspect="auto")
     for (line, column), value in np.ndenumerate(values):
         axis.text(column, line, f"{value:.2f}", ha="center", va="center", color="white" if value < 0.6 else "black")
-    axis.set_xticks(range(len(rules)), rules, rotation=35, ha="right")
-    axis.set_yticks(range(len(rows)), [row["attack"] for row in rows])
-    axis.set_title("held-out accuracy")
+    axis.set_xticks(range(len(columns)), columns, rotation=35, ha="right")
+    axis.set_yticks(range(len(names)), names)

@@ -24,8 +24,13 @@ def membership_auc(members: np.ndarray, others: np.ndarray) -> float:
         members: Losses of samples that were trained on.
         others: Losses of samples that were not.
     """
-    below = (members[:, None] < others).mean()
-    return float(below + 0.5 * (members[:, None] == others).mean())
+    return chance_below(members, others)
+
+
+def chance_below(first: np.ndarray, second: np.ndarray) -> float:
+    """Chance that one of the first numbers is below one of the second, equal ones counted half: area under a curve."""
+    below = (first[:, None] < second).mean()
+    return float(below + 0.5 * (first[:, None] == second).mean())
 
 
 def membership_advantage(members: np.ndarray, others: np.ndarray) -> float:

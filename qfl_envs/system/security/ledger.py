@@ -98,7 +98,10 @@ def _problem(line: bytes, head: str, last_round: int, keys: dict[int, VerifyingK
         entry = json.loads(line)
         if not isinstance(entry, dict) or entry.keys() != FIELDS or _bytes(entry) != line:
             return "not of the form of an entry", 0
-        signature = bytes.fromhex(entry.pop("signature"))
+        written = entry.pop("signature")
+        signature = bytes.fromhex(written)
+        if signature.hex() != written:  # the same bytes in capitals: no other line may pass for this one
+            return "not of the form of an entry", 0
         of_round, device = int(entry["round"]), int(entry["device"])
     except (ValueError, TypeError):
         return "not of the form of an entry", 0

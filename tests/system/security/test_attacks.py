@@ -3,7 +3,17 @@ import pytest
 
 from qfl_envs.errors import InvalidValueError
 from qfl_envs.system.learning.aggregation import Updates
-from qfl_envs.system.security.attacks import attack_success, attacker_mask, flipped, honest_moments, poisoned, tamper
+from qfl_envs.system.security.attacks import (
+    DATA_ATTACKS,
+    UPDATE_ATTACKS,
+    USUAL_STRENGTH,
+    attack_success,
+    attacker_mask,
+    flipped,
+    honest_moments,
+    poisoned,
+    tamper,
+)
 
 CHANGE = np.array([[1.0, 2.0], [3.0, 6.0], [5.0, 5.0], [2.0, 0.0], [9.0, 9.0]])
 UPDATES = Updates(np.array([0, 0, 0, 1, 1]), np.array([0, 1, 2, 0, 1]), CHANGE)
@@ -54,3 +64,20 @@ def test_attack_success_counts_no_sample_of_the_target():
 def test_an_unknown_attack_is_refused():
     with pytest.raises(InvalidValueError, match="sign-flip"):
         sent("shout", 1.0)
+
+
+def test_a_share_of_the_devices_is_rounded_down_and_not_by_rounding_errors():
+    assert attacker_mask(np.random.default_rng(0).random((1, 10)), 0.29).sum() == 2
+    # 0.29 * 100 is below 29 in floating point
+    assert attacker_mask(np.random.default_rng(0).random((1, 100)), 0.29).sum() == 29
+
+
+def test_updates_keep_their_precision():
+    single = Updates(UPDATES.row, UPDATES.device, CHANGE.astype(np.float32))
+    assert tamper("alie", single, HOSTILE, 2, 1.5, np.zeros((5, 2))).change.dtype == np.float32
+
+
+def test_usual_strengths_are_the_published_ones():
+    # Xie et al. 2020, Baruch et al. 2019, Bagdasaryan et al. 2020
+    assert (USUAL_STRENGTH["ipm"], USUAL_STRENGTH["alie"], USUAL_STRENGTH["boost"]) == (2.0, 1.5, 10.0)
+    assert {*USUAL_STRENGTH} == {*UPDATE_ATTACKS, *DATA_ATTACKS}

@@ -3,7 +3,14 @@ import pytest
 from scipy.optimize import brentq
 
 from qfl_envs.system.security.key_pool import FreeSpace, KeyPools
-from qfl_envs.system.security.key_rate import Fibre, decoy_state, error_rate, longest_km, secret_fraction
+from qfl_envs.system.security.key_rate import (
+    Fibre,
+    binary_entropy,
+    decoy_state,
+    error_rate,
+    longest_km,
+    secret_fraction,
+)
 
 
 def test_no_key_from_eleven_percent_on():
@@ -60,3 +67,30 @@ def test_a_pool_holds_no_more_than_its_capacity():
     pools = KeyPools.empty(1, 1, capacity_bits=10.0)
     pools.fill(FreeSpace(), np.array([[1.0]]), np.array([1e6]), np.zeros((1, 1)))
     assert pools.bits[0, 0] == 10.0
+
+
+def test_a_beam_through_the_air_by_hand():
+    channel = FreeSpace(transmitter_m=0.02, receiver_m=0.05, divergence_rad=1e-3, loss_db_per_km=10.0, detector=0.1)
+    # at 1 km the beam is 1.02 m wide, and 10 dB are lost
+    assert channel.transmittance(np.array(1000.0)) == pytest.approx((0.05 / 1.02) ** 2 * 0.1 * 0.1)
+    # nearby all of it is caught
+    assert channel.transmittance(np.array(1.0)) == pytest.approx(0.1, rel=0.003)
+    quiet = float(secret_fraction(0.02))
+    assert channel.rate_bps(np.array(1000.0)) == pytest.approx(1e6 * (0.05 / 1.02) ** 2 * 0.01 * 0.5 * quiet)
+
+
+def test_a_session_may_empty_its_pool():
+    pools = KeyPools(np.array([[256.0]]), 1e3, np.zeros((1, 1), dtype=np.int64))
+    assert pools.take(np.array([[256.0]])).all() and pools.bits.tolist() == [[0.0]]
+
+
+def test_correcting_errors_badly_costs_key():
+    told = float(binary_entropy(0.05))
+    assert secret_fraction(0.05, 1.22) == pytest.approx(1 - 2.22 * told)
+    assert error_rate(1.0, 0.5) == 0.5 and error_rate(0.0, 0.03) == 0.03
+
+
+def test_the_background_is_all_there_is_at_the_end_of_a_long_fibre():
+    far = decoy_state(Fibre(), np.array([400.0]))
+    assert far.per_pulse[0] == 0.0 and far.error_rate[0] == pytest.approx(0.5, abs=0.01)
+    assert far.gain[0] == pytest.approx(1.7e-6, rel=0.01)

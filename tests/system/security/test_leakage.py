@@ -61,3 +61,29 @@ def test_pushed_samples_stay_within_the_bound_and_raise_the_loss():
     assert np.abs(pushed - samples).max() == pytest.approx(0.1, abs=1e-6)
     before, after = (inference.losses(model, parameters, x, labels) for x in (samples, pushed))
     assert (after > before).mean() > 0.9 and torch.is_grad_enabled()
+
+
+def test_the_output_with_the_largest_gradient_is_the_one_to_divide_by():
+    sample = np.array([1.0, -2.0])
+    bias = np.array([1e-200, -3.0])
+    assert leakage.dense_input(np.outer(sample, bias) + np.array([[9.0, 0.0], [9.0, 0.0]]), bias).tolist() == [1, -2]
+
+
+def test_the_search_that_comes_closest_counts():
+    model, parameters, rng = learner()
+    sample, labels = 0.5 * rng.normal(size=(1, 4)), np.array([3])
+    observed = leakage.gradient(model, parameters, sample, labels)
+    good, bad = sample + 1e-3, sample + 2.0
+    found = leakage.reconstruct(model, parameters, observed, labels, np.stack([good, bad]), 2)
+    assert found.samples == pytest.approx(sample, abs=0.1)
+    again = leakage.reconstruct(model, parameters, observed, labels, np.stack([bad, good]), 2)
+    assert again.mismatch == found.mismatch
+
+
+def test_no_search_begins_after_one_has_found_it():
+    model, parameters, rng = learner("logistic")
+    sample, labels = rng.normal(size=(1, 4)), np.array([3])
+    observed = leakage.gradient(model, parameters, sample, labels)
+    impossible = np.full((1, 4), np.nan)
+    found = leakage.reconstruct(model, parameters, observed, labels, np.stack([sample, impossible]), 5)
+    assert found.mismatch < leakage.FOUND

@@ -1,3 +1,5 @@
+import json
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -59,3 +61,30 @@ def test_what_is_no_ledger_is_refused(tmp_path, written):
         Ledger(written, {0: SigningKey("ml-dsa-44")})
     with pytest.raises(InvalidValueError, match="one signature scheme"):
         Ledger(tmp_path / "new", {0: SigningKey("ml-dsa-44"), 1: SigningKey("ecdsa-p256")})
+
+
+def test_entries_of_nobody_known_or_of_an_earlier_round_are_found(written, tmp_path):
+    key, stranger, path = SigningKey("ecdsa-p256"), SigningKey("ecdsa-p256"), tmp_path / "own.jsonl"
+    ledger = Ledger(path, {0: key})
+    ledger.add(3, 0, b"first")
+    ledger.add(3, 0, b"another of the same round")
+    assert verify(path).problem is None
+    ledger.add(2, 0, b"late")
+    assert verify(path).entries == 2 and verify(path).problem == "round 2 after round 3"
+    other = tmp_path / "other.jsonl"
+    ledger = Ledger(other, {0: key})
+    ledger._keys[7] = stranger
+    ledger.add(0, 7, b"smuggled")
+    assert "device 7" in verify(other).problem
+    assert verify(other).root == verify(other).head
+    assert verify(path).root != verify(path).head
+
+
+def test_an_entry_is_written_in_one_way_alone(written, tmp_path):
+    *lines, last = written.read_bytes().splitlines(keepends=True)
+    path = tmp_path / "spaced.jsonl"
+    begin, signature, end = last.partition(json.loads(last)["signature"].encode())
+    # no entry follows the last one, whose hash would tell
+    for other in (last.replace(b":", b": ", 1), begin + signature.upper() + end, begin + b" " + signature + end):
+        path.write_bytes(b"".join(lines) + other)
+        assert verify(path).problem == "not of the form of an entry" and verify(path).entries == 3

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from cryptography.hazmat.primitives.asymmetric import mlkem
 
 from qfl_envs.errors import InvalidValueError, UnknownNameError
 from qfl_envs.presets import PRESETS
@@ -9,7 +10,11 @@ from qfl_envs.system.security.primitives import (
     ExchangeKey,
     SigningKey,
     VerifyingKey,
+    decrypt,
+    derive,
     encapsulate,
+    encrypt,
+    keystream,
 )
 from qfl_envs.system.security.protection import HEADER_BYTES, TAG_BYTES, Protection, attempts, signing_cycles
 from qfl_envs.system.security.schemes import KEY_EXCHANGES, SIGNATURES
@@ -68,6 +73,29 @@ def test_mean_and_least_time_of_a_signature_are_the_measured_ones():
     assert np.ptp(signing_cycles("falcon-512", uniform)) == 0.0
 
 
+Q, DEGREE = 8_380_417, 256
+# FIPS 204, table 1: k, l, eta, tau, gamma_1, gamma_2, omega, and lambda in bits
+ML_DSA = {
+    "ml-dsa-44": (4, 4, 2, 39, 2**17, (Q - 1) // 88, 80, 128),
+    "ml-dsa-65": (6, 5, 4, 49, 2**19, (Q - 1) // 32, 55, 192),
+    "ml-dsa-87": (8, 7, 2, 60, 2**19, (Q - 1) // 32, 75, 256),
+}
+
+
+@pytest.mark.parametrize("name", ML_DSA)
+def test_sizes_and_attempts_of_ml_dsa_follow_from_its_parameters(name):
+    k, length, eta, tau, gamma_1, gamma_2, omega, strength = ML_DSA[name]
+    scheme, beta = SIGNATURES[name], tau * eta
+    assert scheme.public_key_bytes == 32 + 32 * k * 10
+    assert scheme.signature_bytes == strength // 4 + 32 * length * (1 + (gamma_1 - 1).bit_length()) + omega + k
+    # an attempt passes if all coordinates of z are below gamma_1 - beta and all low parts below gamma_2 - beta; they
+    # are as good as uniform, and hints that are too long are rare (Ducas et al. 2018, section 3.4)
+    passes = (1 - beta / (gamma_1 - 0.5)) ** (DEGREE * length) * (1 - beta / (gamma_2 - 0.5)) ** (DEGREE * k)
+    approximately = np.exp(-DEGREE * beta * (length / gamma_1 + k / gamma_2))
+    assert 1 / approximately == pytest.approx(scheme.attempts, abs=0.01)
+    assert 1 / passes == pytest.approx(scheme.attempts, rel=0.002)
+
+
 def test_attempts_are_geometric():
     uniform = (np.arange(100_000) + 0.5) / 100_000
     counts = attempts(4.0, uniform)
@@ -80,7 +108,10 @@ def test_work_is_of_participants_and_grows_with_the_square_of_the_clock_in_joule
     work = Protection("ml-dsa-44", "ml-kem-768").work(part, np.array([[1e8, 2e8, 1e8]]), 1e-28, uniform)
     assert work.seconds[0, 2] == work.energy_j[0, 2] == 0.0
     assert work.seconds[0, 0] == pytest.approx(2 * work.seconds[0, 1])
-    assert work.energy_j[0, 1] == pytest.approx(4 * work.energy_j[0, 0])
+    # joules are so few that the absolute tolerance of approx would take any of them for any other
+    cycles = 2e8 * work.seconds[0, 1]
+    assert work.energy_j[0, 1] == pytest.approx(1e-28 * cycles * 2e8**2, rel=1e-9, abs=0.0)
+    assert work.energy_j[0, 1] == pytest.approx(4 * work.energy_j[0, 0], rel=1e-9, abs=0.0)
     assert work.seconds[0, 0] == pytest.approx((signing_cycles("ml-dsa-44", np.array(0.5)) + 658_754) / 1e8)
     assert Protection("ml-dsa-44", "ml-kem-768").server_cycles(np.array(2)) == 2 * (1_421_623 + 707_827)
 
@@ -104,3 +135,36 @@ def test_keys_do_not_show():
     key = ExchangeKey("x25519", bytes(range(32)))
     assert "_key" not in repr(key) and bytes(range(32)).hex() not in repr(key)
     assert ExchangeKey("ml-kem-768", bytes(32)).public == ExchangeKey("ml-kem-768", bytes(32)).public
+
+
+def test_what_is_encrypted_is_bound_to_what_is_known_of_it():
+    sealed = encrypt(bytes(32), bytes(12), b"update", b"round 1")
+    assert decrypt(bytes(32), bytes(12), sealed, b"round 1") == b"update"
+    assert decrypt(bytes(32), bytes(12), sealed, b"round 2") is None
+    assert decrypt(bytes(32), bytes(12), sealed) is None
+    assert decrypt(bytes(32), bytes(12), b"") is None and decrypt(bytes(32), bytes(4), sealed) is None
+
+
+def test_a_keystream_is_aes_256_in_counter_mode_from_zero():
+    # AES-256 of a block of zeros under a key of zeros (NIST, AESAVS, all-zero known answer)
+    assert keystream(bytes(32), 16).hex() == "dc95c078a2408989ad48a21492842087"
+
+
+def test_keys_of_one_seed_are_apart_by_purpose_and_public_keys_bind_x25519():
+    seed = bytes(range(32))
+    own = mlkem.MLKEM768PrivateKey.from_seed_bytes(derive(seed, b"ml-kem seed", 64))
+    assert ExchangeKey("ml-kem-768", seed).public == own.public_key().public_bytes_raw()
+    receiver = ExchangeKey("x25519", seed)
+    secret, sent = encapsulate("x25519", receiver.public, bytes)
+    assert secret == derive(receiver.agree(sent), sent + receiver.public) != derive(receiver.agree(sent), b"")
+    with pytest.raises(InvalidValueError, match="rsa-2048"):
+        ExchangeKey("rsa-2048", seed)
+    with pytest.raises(InvalidValueError, match="x25519"):
+        ExchangeKey("ml-kem-768", seed).agree(receiver.public)
+
+
+def test_a_signature_of_the_wrong_form_does_not_verify():
+    for name in ("ml-dsa-44", "ecdsa-p256"):
+        key = SigningKey(name)
+        for signature in (b"", b"short", bytes(SIGNATURES[name].signature_bytes)):
+            assert not VerifyingKey(name, key.public).verify(signature, b"update")

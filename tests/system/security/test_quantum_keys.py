@@ -4,7 +4,7 @@ import pytest
 
 from qfl_envs.errors import InvalidValueError
 from qfl_envs.system.security import bb84, e91
-from qfl_envs.system.security.key_rate import error_rate, secret_fraction
+from qfl_envs.system.security.key_rate import binary_entropy, error_rate, secret_fraction
 
 PULSES = 100_000
 
@@ -102,3 +102,44 @@ def test_bad_arguments_are_refused():
         bb84.run(10, np.random.default_rng(0), intercepted=1.5)
     with pytest.raises(InvalidValueError, match="pairs"):
         e91.run(0, np.random.default_rng(0))
+
+
+def test_the_key_is_what_was_kept_hashed_and_the_bits_that_were_told_are_counted(monkeypatch):
+    seen = []
+    monkeypatch.setattr(bb84, "hashed", lambda bits, length, generator: seen.append(len(bits)) or ~bits[:length])
+    got = bb84.run(20_000, np.random.default_rng(0), device_error=0.03, inefficiency=1.2)
+    assert seen == [got.sifted - got.compared]
+    assert got.leaked == np.ceil(1.2 * seen[0] * binary_entropy(got.error_rate))
+    assert len(got.key) == int(seen[0] * (1 - binary_entropy(got.error_rate))) - got.leaked
+    assert (got.true_error_rate * seen[0]) % 1 == pytest.approx(0.0, abs=1e-6)
+    monkeypatch.setattr(e91, "hashed", lambda bits, length, generator: seen.append(len(bits)) or ~bits[:length])
+    pairs = e91.run(1000, np.random.default_rng(0))
+    assert seen[1:] == [pairs.sifted]
+
+
+def test_sessions_are_given_up_for_what_is_wrong_with_them():
+    got = bb84.run(20_000, np.random.default_rng(0), intercepted=0.6)
+    assert "at least the 11%" in got.aborted and got.leaked == 0
+    nothing_compared = bb84.run(1000, np.random.default_rng(0), compared=0.0)
+    assert nothing_compared.error_rate == 0.5 and len(nothing_compared.key) == 0
+    all_compared = bb84.run(1000, np.random.default_rng(0), compared=1.0)
+    assert "0 sifted bits leave no key" in all_compared.aborted
+    poor = e91.run(PULSES, np.random.default_rng(0), visibility=0.75)
+    assert poor.chsh > 2.0 and "at least the 11%" in poor.aborted
+    # ten pairs along equal directions, one of which is wrong
+    assert "10 sifted bits leave no key" in e91.run(40, np.random.default_rng(48), visibility=0.95).aborted
+
+
+def test_a_single_pair_shows_nothing():
+    got = e91.run(1, np.random.default_rng(1))
+    assert (got.sifted, got.error_rate, got.chsh, len(got.key)) == (0, 0.5, 0.0, 0)
+    # whichever of the four combinations it is of
+    assert {e91.run(1, np.random.default_rng(seed)).chsh for seed in range(20)} == {0.0}
+
+
+def test_an_eavesdropper_on_pairs_errs_where_her_direction_is_another():
+    got = e91.run(PULSES, np.random.default_rng(3), intercepted=1.0)
+    # she is off by 0, 45 and 90 degrees from pi / 4, by 45, 0 and 45 from pi / 2, and errs with sin^2 of it in half
+    expected = np.mean([0.0, 0.25, 0.5, 0.25, 0.0, 0.25])
+    assert got.error_rate == pytest.approx(expected, abs=deviation(expected, got.sifted))
+    assert got.chsh == pytest.approx(np.sqrt(2), abs=0.06)

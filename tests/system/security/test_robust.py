@@ -108,3 +108,27 @@ def test_noise_has_the_standard_deviation_that_the_accountant_assumes():
     got = private_update(np.zeros((2, 50_000)), np.array([10, 0]), 1.5, 2.0, normal)
     assert noise_std(1.5, 2.0, np.array(10)) == 0.6
     assert got[0].std() == pytest.approx(0.6, rel=0.02) and (got[1] == 0).all()
+
+
+def test_an_update_as_long_as_the_bound_passes():
+    got = screen(Updates(np.zeros(2, dtype=int), np.arange(2), np.array([[3.0, 4.0], [3.0, 4.001]])), 5.0, 1)
+    assert got.passed.tolist() == [True, False]
+
+
+def test_what_was_spent_adds_up():
+    accountant = Accountant()
+    for _ in range(3):
+        accountant.spend(1.0, rounds=2)
+    assert accountant.rho == 3.0
+    assert noise_std(1.0, 1.0, np.array([1, 4])).tolist() == [2.0, 0.5]
+
+
+def test_a_mean_weighs_and_a_robust_rule_believes_no_weight():
+    seen = gathered([[0.0, 0.0], [4.0, 8.0]], weights=np.array([3.0, 1.0]))
+    assert merge("mean", seen, 0).update[0].tolist() == [1.0, 2.0]
+    assert merge("trimmed-mean", seen, 0).update[0].tolist() == [2.0, 4.0]
+
+
+def test_what_is_no_number_passes_no_bound():
+    got = screen(Updates(np.zeros(2, dtype=int), np.arange(2), np.array([[np.inf, 0.0], [1e9, 0.0]])), np.inf, 1)
+    assert got.passed.tolist() == [False, True] and got.not_finite.tolist() == [1]

@@ -1,3 +1,6 @@
+import hashlib
+import struct
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -124,3 +127,39 @@ def test_a_message_for_another_server_does_not_decrypt():
 def test_a_receiver_needs_a_signature():
     with pytest.raises(InvalidValueError, match="signature"):
         Receiver(Protection("none", "x25519"), SIZE)
+
+
+def test_numbers_far_behind_count_as_repeated_and_are_forgotten():
+    protection = Protection("ecdsa-p256")
+    receiver, (sealer, _) = pair(protection)
+    messages = [sealer.seal(0, PAYLOAD) for _ in range(70)]
+    for number in (0, 2, *range(4, 70)):
+        assert receiver.receive(messages[number], 0).reason is None
+    # 64 behind the last, sequence number 70, is as far as they are told apart
+    assert receiver.receive(messages[1], 0).reason is Reason.REPLAYED
+    assert receiver.receive(messages[3], 0).reason is Reason.REPLAYED
+    assert len(receiver._seen[0]) == 64
+    assert receiver.refused == {Reason.REPLAYED: 2} and "payload" not in repr(receiver.receive(messages[1], 0))
+
+
+def test_a_signed_length_that_is_not_that_of_the_payload_is_refused():
+    receiver, (sealer, _) = pair(SIGNED)
+    header = struct.pack(">IIQI32s", 0, 0, 1, SIZE - 1, hashlib.sha256(PAYLOAD).digest())
+    assert receiver.receive(header + PAYLOAD + sealer._key.sign(header), 0).reason is Reason.WRONG_SIZE
+
+
+def test_a_key_inside_a_message_is_signed_and_must_be_the_known_one():
+    protection = Protection("ecdsa-p256", sends_key=True)
+    receiver, (sealer, _) = pair(protection)
+    other = Sealer(0, protection)
+    header = struct.pack(">IIQI32s", 0, 0, 1, SIZE, hashlib.sha256(PAYLOAD).digest())
+    # signed by the device whose key is known, but with another's key inside
+    forged = header + PAYLOAD + other.public + sealer._key.sign(header + other.public)
+    assert receiver.receive(forged, 0).reason is Reason.FORGED
+    unsigned = header + PAYLOAD + sealer.public + sealer._key.sign(header)
+    assert receiver.receive(unsigned, 0).reason is Reason.FORGED
+
+
+def test_a_message_with_something_behind_it_has_the_wrong_size():
+    receiver, (sealer, _) = pair(SIGNED)
+    assert receiver.receive(sealer.seal(0, PAYLOAD) + b"\0", 0).reason is Reason.WRONG_SIZE

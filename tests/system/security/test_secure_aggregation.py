@@ -4,7 +4,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qfl_envs.errors import InvalidValueError
-from qfl_envs.system.security.aggregation_cost import client_bits, expansion, grouped_cost, groups_of
+from qfl_envs.system.security import pair_keys
+from qfl_envs.system.security.aggregation_cost import client_bits, client_cycles, expansion, grouped_cost, groups_of
+from qfl_envs.system.security.pair_keys import PAIR_EXCHANGES, PairKeys
+from qfl_envs.system.security.primitives import decrypt, derive
 from qfl_envs.system.security.quantisation import decode_sum, encode, modulus_bits
 from qfl_envs.system.security.secret_sharing import PRIME, combine, split
 from qfl_envs.system.security.secure_aggregation import Client, mask_of, secure_sum
@@ -127,3 +130,93 @@ def test_bad_arguments_are_refused():
         secure_sum(numbers() + 2**16, 16, 2)
     with pytest.raises(InvalidValueError, match="x25519"):
         secure_sum(numbers(), 16, 2, "rsa-2048")
+
+
+def test_cost_of_groups_by_hand():
+    # seven clients in groups of four and three
+    cost = grouped_cost(7, 10, 4)
+    assert (cost.groups, cost.largest, cost.client_agreements, cost.server_masks) == (2, 4, 2 * 3, 7 + 5)
+    assert cost.client_bits == client_bits(4, 10)
+    assert client_cycles(20) == 2 * 548_873 + 2 * 19 * 548_873
+    with pytest.raises(InvalidValueError, match="cycles"):
+        client_cycles(20, "rsa-2048")
+
+
+def test_the_modulus_is_above_the_largest_sum():
+    # four clients of one bit sum to four, which two bits do not hold
+    assert modulus_bits(4, 1) == 3 and modulus_bits(1, 16) == 16
+    assert modulus_bits(2, 62) == 63
+    with pytest.raises(InvalidValueError, match="63"):
+        modulus_bits(3, 62)
+
+
+def test_values_beyond_the_bound_count_as_the_bound():
+    whole = encode(np.array([-9.0, 0.0, 0.3, 9.0]), 1.0, 4)
+    assert whole.tolist() == [0, 8, 10, 15]
+
+
+def test_every_pair_has_a_secret_of_its_own():
+    for exchange in PAIR_EXCHANGES:
+        first, second = PairKeys(exchange, 0, bytes(32)), PairKeys(exchange, 1, b"\x01" * 32)
+        # the others' keys are the same: what differs is who they are
+        secrets = [first.with_other(other, second.public) for other in (1, 2)]
+        assert len(set(secrets)) == 2
+    first = PairKeys("ml-kem-768", 0, bytes(32))
+    second = PairKeys("ml-kem-768", 1, b"\x01" * 32)
+    offer = first.offer(1, second.public)
+    assert second.with_other(0, first.public, offer) == first.with_other(1, second.public)
+    assert second.offer(0, first.public) == b""
+    # what the second one is sent is of no use for the secret of another pair
+    sent = decrypt(second._key.decapsulate(offer[:1088]), bytes(12), offer[1088:])
+    assert derive(sent, b"pair 0 1") == first.with_other(1, second.public)
+    assert derive(sent, b"pair 0 2") != first.with_other(2, second.public)
+    with pytest.raises(InvalidValueError, match="client 1"):
+        second.with_other(0, first.public, offer[:-1] + bytes([offer[-1] ^ 1]))
+
+
+def test_secrets_that_shares_cannot_hold_are_drawn_again(monkeypatch):
+    drawn = iter([PRIME.to_bytes(32, "big"), b"\xff" * 32, (PRIME - 1).to_bytes(32, "big")])
+    monkeypatch.setattr(pair_keys.os, "urandom", lambda size: next(drawn))
+    assert pair_keys.fresh_secret() == (PRIME - 1).to_bytes(32, "big")
+    with pytest.raises(InvalidValueError, match="prime"):
+        split(PRIME.to_bytes(32, "big"), 3, 2)
+    for threshold in (0, 4):
+        with pytest.raises(InvalidValueError, match="threshold"):
+            split(bytes(32), 3, threshold)
+
+
+def test_the_field_of_shares_is_that_of_the_largest_prime_of_256_bits():
+    # by Fermat's test, which no composite number of this size passes by accident in five bases
+    assert all(pow(base, PRIME - 1, PRIME) == 1 for base in (2, 3, 5, 7, 11))
+    assert all(pow(2, number - 1, number) != 1 for number in range(PRIME + 2, 2**256, 2))
+
+
+def test_who_shares_nothing_is_given_nothing_and_who_drops_out_sends_less():
+    got = secure_sum(numbers(5), 16, 2, drop_before_sharing=[0], drop_before_sending=[1], drop_before_unmasking=[2])
+    bits = [got.published_bits[number] for number in range(5)]
+    keys, share, sums = 2 * 5 * 256, 2 * 256, 7 * modulus_bits(5, 16)
+    # four to all others, and from the three others who did likewise; then masked numbers; then a share per sharer
+    assert bits == [keys, keys + 7 * share, keys + 7 * share + sums, *[keys + 7 * share + sums + 4 * 256] * 2]
+    assert [sent - published for sent, published in zip(got.sent_bits.values(), bits, strict=True)] == [
+        0,
+        *[7 * 8 * 16] * 4,
+    ]
+
+
+def test_pairs_of_ml_kem_exchange_messages_in_both_directions():
+    got = secure_sum(numbers(3), 16, 2, "ml-kem-768")
+    # two keys of 1,184 bytes of each, and messages of 1,088 + 48 bytes for masks and shares of both pairs
+    more = 8 * 2 * (3 * (1184 - 32) + 2 * (1088 + 48))
+    assert {sent - plain for sent, plain in zip(got.sent_bits.values(), sent_by_x25519(), strict=True)} == {more}
+
+
+def sent_by_x25519():
+    return secure_sum(numbers(3), 16, 2).sent_bits.values()
+
+
+@pytest.mark.parametrize("wrong", [-1, 2**16])
+def test_numbers_that_do_not_fit_are_refused(wrong):
+    values = numbers(3)
+    values[1, 2] = wrong
+    with pytest.raises(InvalidValueError, match="numbers"):
+        secure_sum(values, 16, 2)
