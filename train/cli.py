@@ -327,7 +327,7 @@ def _parser() -> Parser:
     security.add_argument(
         "--part",
         action="append",
-        choices=("protection", "aggregation", "keys", "distance", "leakage", "screening", "defences"),
+        choices=("protection", "aggregation", "keys", "distance", "leakage", "answers", "screening", "defences"),
         help="what is measured, may be repeated; all if not given",
     )
     security.add_argument(
@@ -339,9 +339,16 @@ def _parser() -> Parser:
     security.add_argument("--out", type=Path, metavar="FILE.png", help="picture to write")
     _add_json(security)
 
-    ledger = add("ledger", "Verify a signed, chained ledger of updates.")
-    ledger.add_argument("action", choices=("verify",), help="verify: every entry's hash, link and signature")
+    ledger = add("ledger", "Write or verify a signed, chained ledger of updates.")
+    ledger.add_argument(
+        "action",
+        choices=("verify", "record"),
+        help="verify: every entry's hash, link and signature; record: play rounds whose updates are written down",
+    )
     ledger.add_argument("file", type=Path, metavar="FILE", help="ledger, one JSON object per line")
+    ledger.add_argument("--preset", default="tiny", help="scenario of the rounds that are recorded")
+    ledger.add_argument("--rounds", type=_positive, default=5, help="federated rounds that are recorded")
+    ledger.add_argument("--signature", default="ml-dsa-44", help="what devices sign with: one of ML-DSA, or ecdsa-p256")
     _add_json(ledger)
 
     benchmark = add(

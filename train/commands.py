@@ -460,7 +460,7 @@ def qaoa_angles(options: Namespace) -> None:
 
 def security(options: Namespace) -> None:
     """Measure attacks, protection and defences."""
-    from train.security import costs, defences, leaks, screening
+    from train.security import answers, costs, defences, leaks, screening
 
     measures: dict[str, Callable[[], list[dict[str, Any]]]] = {
         "protection": costs.protection_rows,
@@ -468,6 +468,7 @@ def security(options: Namespace) -> None:
         "keys": costs.key_rows,
         "distance": costs.distance_rows,
         "leakage": lambda: leaks.rows(options.preset, options.seeds),
+        "answers": lambda: answers.rows(options.preset, options.rounds, options.seeds, options.partition),
         "screening": lambda: screening.rows(options.preset, options.rounds, options.seeds),
         "defences": lambda: defences.rows(options.preset, options.rounds, options.seeds, options.partition),
     }
@@ -487,9 +488,13 @@ def security(options: Namespace) -> None:
 
 
 def ledger(options: Namespace) -> None:
-    """Verify a ledger of updates."""
+    """Write or verify a ledger of updates."""
     from qfl_envs.system.security.ledger import verify
 
+    if options.action == "record":
+        from train.security.recording import record
+
+        record(options.file, options.preset, options.rounds, options.signature)
     found = verify(options.file)
     _print_rows([dataclasses.asdict(found)], options.json)
     if found.problem is not None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from train.cli import main
-from train.security import costs, leaks
+from train.security import answers, costs, leaks
 
 
 def test_costs_and_channels_are_printed_as_tables_and_as_json(capsys, tmp_path):
@@ -34,3 +34,22 @@ def test_the_compact_circuit_pays_most(capsys):
 def test_aggregated_gradients_are_their_sum():
     gradients = np.random.default_rng(0).normal(size=(4, 6))
     assert leaks.aggregated(gradients) == pytest.approx(gradients.sum(0), abs=1e-3)
+
+
+def test_answers_are_worse_the_further_samples_are_pushed():
+    rows = answers.rows("tiny", 8, 1)
+    accuracy = [row["accuracy"] for row in rows]
+    assert accuracy[0] > accuracy[-1] + 0.1 and sorted(accuracy, reverse=True) == accuracy
+    assert 0.4 < rows[0]["membership_auc"] < 0.7 and 0.0 <= rows[0]["membership_advantage"] < 0.3
+
+
+def test_a_ledger_is_recorded_verified_and_found_out(capsys, tmp_path):
+    path = tmp_path / "updates.jsonl"
+    assert main(["ledger", "record", str(path), "--rounds", "3", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)[0]
+    assert found["entries"] == len(path.read_text().splitlines()) - 1 > 0 and found["problem"] is None
+    path.write_text(path.read_text().replace('"round":0', '"round":1', 1))
+    assert main(["ledger", "verify", str(path)]) == 2
+    assert "does not verify" in capsys.readouterr().err
+    assert main(["ledger", "record", str(path)]) == 2 and "does not exist" in capsys.readouterr().err
+    assert main(["ledger", "record", str(tmp_path / "new"), "--signature", "none"]) == 2

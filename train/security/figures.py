@@ -21,6 +21,7 @@ def draw(parts: Mapping[str, Rows], path: Path) -> None:
         "protection": _protection,
         "keys": _keys,
         "leakage": _leakage,
+        "answers": _answers,
         "screening": _screening,
         "defences": _defences,
     }
@@ -73,6 +74,13 @@ def _screening(axis: Any, rows: Rows) -> None:
     names = [f"{row['attack']}, {row['data'].replace('_', ' ')}" for row in rows]
     _heat(axis, rows, names, SCORES)
     axis.set_title("hostile below honest (0.5: not told)")
+
+
+def _answers(axis: Any, rows: Rows) -> None:
+    axis.plot([row["push_rad"] for row in rows], [row["accuracy"] for row in rows], "o-")
+    axis.set_ylim(0.0, 1.0)
+    axis.set_xlabel("largest push of an encoded angle in rad")
+    axis.set_ylabel("held-out accuracy")
 
 
 def _defences(axis: Any, rows: Rows) -> None:

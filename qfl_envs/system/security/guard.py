@@ -43,6 +43,7 @@ class GuardedRound:
 
     Attributes:
         choices: How updates are protected.
+        accepted: What the server goes on with; None where nothing is learned.
         refused: (E, N) bool, updates whose check failed.
         screened: (E, N) bool, updates that the server threw away.
         forged: (E, N) bool, replaced updates that were taken for real.
@@ -60,6 +61,7 @@ class GuardedRound:
     uniform: dict[str, np.ndarray]
     normal: dict[str, np.ndarray]
     choices: Choices
+    accepted: Updates | None = None
     groups: Groups = field(init=False)
     key_bps: np.ndarray = field(init=False)
     refused: np.ndarray = field(init=False)
@@ -326,6 +328,7 @@ class Guard:
         if result is None:
             return None
         choices, updates = guarded.choices, result.updates
+        guarded.accepted = updates
         weights = weigh(state, result)
         merged = merge_round(
             self.security,
