@@ -11,6 +11,7 @@ from qfl_envs.system.decision import deal_subchannels
 from qfl_envs.system.devices import wait_seconds
 from qfl_envs.system.learning.shapes import model_bits
 from qfl_envs.system.network import radio
+from qfl_envs.system.security.round_cost import usual_cycles
 from qfl_envs.view import NetworkView
 
 
@@ -39,7 +40,7 @@ def processor_work(view: NetworkView) -> ProcessorWork:
     scenario = view.scenario
     steps = scenario.learning.local_steps
     step_cycles = scenario.learning.batch_size * scenario.fleet.cycles_per_sample
-    cycles = np.full(len(view.cpu_hz), steps * step_cycles + scenario.security.protection_cycles)
+    cycles = np.full(len(view.cpu_hz), steps * step_cycles + usual_cycles(scenario.security))
     circuits_s = steps * np.maximum(view.step_s - step_cycles / view.cpu_hz, 0.0)
     return ProcessorWork(cycles, wait_seconds(scenario) + circuits_s, circuits_s, model_bits(scenario))
 
@@ -47,7 +48,7 @@ def processor_work(view: NetworkView) -> ProcessorWork:
 def compute_seconds(view: NetworkView, local_steps: int | None = None) -> np.ndarray:
     """Time (N) of so many local steps, the default number if None, and of protecting the update."""
     steps = view.scenario.learning.local_steps if local_steps is None else local_steps
-    protect_s = view.scenario.security.protection_cycles / view.cpu_hz
+    protect_s = usual_cycles(view.scenario.security) / view.cpu_hz
     return wait_seconds(view.scenario) + steps * view.step_s + protect_s
 
 
@@ -103,7 +104,7 @@ def alone_joules(view: NetworkView, local_steps: int | None = None) -> np.ndarra
     scenario, fleet = view.scenario, view.scenario.fleet
     steps = scenario.learning.local_steps if local_steps is None else local_steps
     step_cycles = scenario.learning.batch_size * fleet.cycles_per_sample
-    cycles = steps * step_cycles + scenario.security.protection_cycles
+    cycles = steps * step_cycles + usual_cycles(scenario.security)
     circuits_s = steps * np.maximum(view.step_s - step_cycles / view.cpu_hz, 0.0)
     idle = np.minimum(view.cpu_hz / fleet.cpu_hz[1], 1.0)
     radio_w = radio.dbm_to_w(view.max_power_dbm) + fleet.transmit_circuit_w

@@ -11,7 +11,7 @@ from gymnasium import spaces
 from qfl_envs.envs.base import ChoiceEnv
 from qfl_envs.envs.features import Feature
 from qfl_envs.envs.pages import page
-from qfl_envs.envs.task import Outcome, Task
+from qfl_envs.envs.task import Task
 from qfl_envs.errors import InvalidValueError
 from qfl_envs.scenario import Scenario
 from qfl_envs.security import AGGREGATIONS
@@ -168,19 +168,6 @@ class SecurityTask(Task):
             "leakage": -(guarded.read.sum(-1) + guarded.opened + later) / most,
             "compromise": -guarded.steered / scenario.max_rounds,
         }
-
-    def info(self, system: FederatedSystem, report: RoundReport, outcome: Outcome) -> dict[str, Any]:
-        """What all environments tell, and what threats and protection did."""
-        guarded = report.guarded
-        assert guarded is not None
-        told = {name: getattr(guarded, name).sum(-1) for name in COUNTED}
-        told |= {name: getattr(guarded, name) for name in ("opened", "failed", "steered", "qber")}
-        if self.scenario.security.attack == "backdoor":
-            told["attack_success"] = guarded.attack_success
-        return super().info(system, report, outcome) | {"protect_s": report.protect_s.max(-1), "security": told}
-
-
-COUNTED = ("refused", "screened", "forged", "poisoned", "read", "recorded", "keyless")
 
 
 def _checked_options(options: Mapping[str, Sequence[str]] | None) -> dict[str, tuple[str, ...]]:

@@ -24,6 +24,7 @@ from qfl_envs.system.federation import FederatedSystem
 from qfl_envs.system.learning.shapes import payload_bits
 from qfl_envs.system.network.channel import serving_cell
 from qfl_envs.system.report import RoundReport
+from qfl_envs.system.security.round_cost import usual_bits
 from qfl_envs.view import NetworkView
 
 
@@ -107,7 +108,7 @@ class Task:
         self.reward_space = spaces.Box(-np.inf, np.inf, (len(self.weights),), np.float64)
         self.max_local_steps = scenario.learning.local_steps
         self.time_share = scenario.radio.access == "time_share"
-        self.payload_bits = payload_bits(scenario)
+        self.payload_bits = payload_bits(scenario) + usual_bits(scenario.security)
 
     # what subclasses define
 
@@ -235,8 +236,9 @@ class Task:
 
     def info(self, system: FederatedSystem, report: RoundReport, outcome: Outcome) -> dict[str, Any]:
         """What ``step`` returns beside the observation: arrays (E, ...) and one dict of reward terms."""
-        state = system.state
-        return {
+        state, guarded = system.state, report.guarded
+        told = {} if guarded is None else {"protect_s": report.protect_s.max(-1), "security": guarded.told()}
+        return told | {
             "reward_terms": dict(outcome.terms),
             "round_s": report.round_s,
             "energy_j": report.energy_j,

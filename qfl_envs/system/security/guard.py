@@ -81,6 +81,13 @@ class GuardedRound:
     spread: np.ndarray = field(init=False)
     agreement: np.ndarray = field(init=False)
 
+    def told(self) -> dict[str, np.ndarray]:
+        """What goes into logs: numbers (E) of updates and devices, and what was measured; no secret among them."""
+        counted = ("refused", "screened", "forged", "poisoned", "read", "recorded", "keyless")
+        told = {name: getattr(self, name).sum(-1) for name in counted}
+        told |= {name: getattr(self, name) for name in ("opened", "failed", "steered", "qber")}
+        return told if np.isnan(self.attack_success).all() else told | {"attack_success": self.attack_success}
+
 
 Weigh = Callable[[SystemState, LocalResult], np.ndarray]
 """Weight (M) of each update in the mean that a server makes."""

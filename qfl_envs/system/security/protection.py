@@ -104,6 +104,17 @@ class Protection:
             total += _measured(self.exchange, self.exchanges.encapsulate_cycles)
         return total
 
+    @property
+    def mean_cycles(self) -> float:
+        """Their mean.
+
+        Raises:
+            InvalidValueError: For a scheme whose cycles nobody has measured.
+        """
+        signing = 0.0 if self.signs is None else _measured(self.signature, self.signs.sign_cycles)
+        exchanging = 0.0 if self.exchanges is None else _measured(self.exchange, self.exchanges.encapsulate_cycles)
+        return signing + exchanging
+
     def server_cycles(self, updates: np.ndarray) -> np.ndarray:
         """Cycles of the server for so many updates: it verifies and decapsulates.
 

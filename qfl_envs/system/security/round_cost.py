@@ -10,7 +10,7 @@ import numpy as np
 from qfl_envs.security import KEY_EXCHANGES, SIGNATURES, Security
 from qfl_envs.system.security.aggregation_cost import KEY_BITS, ROUNDS, SHARE_BITS, client_cycles
 from qfl_envs.system.security.key_pool import FreeSpace
-from qfl_envs.system.security.protection import Protection
+from qfl_envs.system.security.protection import TAG_BYTES, Protection
 from qfl_envs.system.security.schemes import KEY_EXCHANGES as SCHEMES
 
 SESSION_BITS = 256
@@ -133,7 +133,7 @@ def round_cost(
             continue
         asked = part & rows[:, None]
         keyless = asked & (key_bits < SESSION_BITS)
-        bits[rows] += 8 * 16  # the tag of the encryption
+        bits[rows] += 8 * TAG_BYTES
         if security.qkd_fallback == "wait":
             missing = np.where(keyless, SESSION_BITS - key_bits, 0.0)
             wait_s = np.where(missing > 0.0, np.minimum(missing / np.maximum(key_bps, 1e-9), NEVER_S), 0.0)
@@ -142,7 +142,7 @@ def round_cost(
             left_bits = np.where(asked & ~keyless, key_bits - SESSION_BITS, key_bits)
             instead = _protection("none", security.qkd_fallback)
             cycles += np.where(keyless, instead.cycles(uniform), 0.0)
-            bits += np.where(keyless, 8.0 * instead.upload_bytes - 8 * 16, 0.0)
+            bits += np.where(keyless, 8.0 * instead.upload_bytes - 8 * TAG_BYTES, 0.0)
     for place in set(key_exchange[secure].tolist()):
         rows = secure & (key_exchange == place)
         exchange = mask_exchange(KEY_EXCHANGES[place])
@@ -151,6 +151,20 @@ def round_cost(
         cycles[rows] += _masking_cycles(groups.size[rows], exchange)
     seconds = cycles / cpu_hz + wait_s + np.where(secure, (ROUNDS - 1) * security.round_trip_s, 0.0)[:, None]
     return RoundCost(seconds * part, cycles * part, bits * part, keyless, left_bits)
+
+
+def usual_bits(security: Security) -> int:
+    """Bits that the scenario's signature and exchange add to every upload; masks depend on who takes part."""
+    key_exchange = "none" if security.key_exchange == "qkd" else security.key_exchange
+    tag_bits = 8 * TAG_BYTES if security.key_exchange == "qkd" else 0
+    sends_key = security.sends_key and security.signature != "none"
+    return 8 * _protection(security.signature, key_exchange, sends_key).upload_bytes + tag_bits
+
+
+def usual_cycles(security: Security) -> float:
+    """Mean cycles that protection costs a participant, the constant ones among them."""
+    key_exchange = "none" if security.key_exchange == "qkd" else security.key_exchange
+    return security.protection_cycles + _protection(security.signature, key_exchange).mean_cycles
 
 
 @lru_cache

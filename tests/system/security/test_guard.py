@@ -2,6 +2,7 @@ import copy
 import pickle
 from dataclasses import replace
 
+import gymnasium as gym
 import numpy as np
 import pytest
 
@@ -13,6 +14,7 @@ from qfl_envs.system.federation import FederatedSystem
 from qfl_envs.system.learning.aggregation import Updates
 from qfl_envs.system.security import robust, schemes
 from qfl_envs.system.security.choices import OPTIONS, Choices
+from qfl_envs.system.security.round_cost import usual_cycles
 
 # no packet is lost, no battery empty and nobody late
 SCENARIO = Scenario.preset("tiny").replace(
@@ -291,3 +293,20 @@ def test_bad_scenarios_are_refused():
     other = SCENARIO.replace({"learning": {"aggregation": "buffered"}})
     with pytest.raises(InvalidValueError, match="merged in the round"):
         FederatedSystem(other, protects=True)
+
+
+def test_what_rules_expect_of_protection_is_what_it_costs():
+    env = gym.make(
+        "qfl/Scheduling-v0",
+        scenario=SCENARIO.replace({"security": {"signature": "ecdsa-p256", "key_exchange": "x25519"}}),
+        disable_env_checker=True,
+    )
+    observation, _ = env.reset(seed=0)
+    view = env.unwrapped.view(observation)
+    *_, info = env.step(np.full(8, 2))
+    assert info["security"]["refused"] == 0
+    everybody = info["participation"]
+    assert np.isclose(view.payload_bits[everybody].sum(), info["bits_sent"])
+    assert np.isclose(
+        (usual_cycles(view.scenario.security) / view.cpu_hz)[everybody].max(), info["protect_s"], rtol=1e-5
+    )
