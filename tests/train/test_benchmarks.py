@@ -10,13 +10,13 @@ from gymnasium import spaces
 import qfl_envs  # noqa: F401
 from qfl_envs.envs.base import FederatedEnv
 from qfl_envs.quantum import pennylane
-from train import competitors
+from train import jobs
 from train.benchmarks import circuits, environments, harness, scaling, security, solvers
 from train.benchmarks.circuits import ExecutorsDisagreeError, Workload
 from train.benchmarks.timing import interleaved_medians, medians_of_turns
-from train.evaluation import make_env
+from train.evaluation import play
 from train.matrix import Matrix
-from train.protocol import SPLIT
+from train.runs import RunFolder
 
 NO_LEARNING = {"learning": {"model": "none"}}
 SMALL = [Workload(num_qubits=3, num_layers=1, clients=4, samples=3)]
@@ -166,40 +166,37 @@ def test_memory_is_that_of_a_process_of_its_own_in_which_everyone_trains():
     assert not row["workload"].startswith("tiny, 0 ")
 
 
-def test_the_harness_is_measured_beside_a_bare_loop_and_apart_from_what_every_run_costs(monkeypatch):
-    begun = []
-    monkeypatch.setattr(harness, "_play_bare", lambda env, player: begun.append("bare"))
-    monkeypatch.setattr(harness, "run", lambda *_: begun.append("harness"))
-    monkeypatch.setattr(harness, "_python", lambda words: begun.append("alone" if words[0] == "-c" else "command"))
-    took = {"bare": 1.0, "harness": 1.02, "command": 9.0, "alone": 6.0}
-
-    def seconds(work):
-        work()
-        return took[begun[-1]]
-
-    monkeypatch.setattr(harness, "_seconds", seconds)
-    (row,) = harness.measure(names=("random", "everyone"), preset="tiny", repeats=3)
-    assert begun[:4] == ["bare", "harness"] * 2 and row["episodes"] == 3 * 2 * 5
-    assert row["bare_s"] == pytest.approx(1.0 / 5) and row["overhead"] == pytest.approx(0.02)
-    assert row["fixed_s"] == 3.0
-    # 3 s and 2 % of so many episodes of 0.2 s are 5 % of them
-    assert row["episodes_to_5_percent"] == pytest.approx(3.0 / (0.03 * 0.2))
+def test_the_harness_is_measured_over_its_own_episodes_and_apart_from_what_every_run_costs(monkeypatch):
+    monkeypatch.setattr(harness, "_times", lambda matrix: (2.0 * matrix.seeds, 2.04 * matrix.seeds))
+    took = {"-c": 6.0, "-m": 9.0}
+    monkeypatch.setattr(harness, "_seconds", lambda work: took[work.args[0][0]])
+    (row,) = harness.measure(names=("random", "everyone"), seeds=10)
+    assert (row["episodes"], row["bare_s"], row["fixed_s"]) == (20, 1.0, 3.0)
+    assert row["overhead"] == pytest.approx(0.02)
+    # 3 s, and 2 % of so many episodes of 1 s, are 5 % of them
+    assert row["episodes_to_5_percent"] == pytest.approx(100)
 
 
-def test_the_bare_loop_and_the_harness_play_the_same_rounds(monkeypatch):
-    played = {"bare": [], "harness": []}
-    matrix = Matrix(("qfl/Scheduling-v0",), ("random",), "tiny", {"learning": {"model": "none"}, "max_rounds": 2}, 5)
-    env = make_env(matrix.environments[0], SPLIT, matrix.environment())
-    step = FederatedEnv.step
+def test_what_the_harness_adds_is_all_but_decisions_and_steps(monkeypatch):
+    step, append = FederatedEnv.step, RunFolder.append
 
-    def noted(way):
-        return lambda self, action: played[way].append(np.array(action)) or step(self, action)
+    def slowly(function, seconds):
+        def slow(*arguments):
+            until = time.process_time() + seconds
+            while time.process_time() < until:
+                pass
+            return function(*arguments)
 
-    monkeypatch.setattr(FederatedEnv, "step", noted("bare"))
-    harness._play_bare(env, competitors.make("random"))
-    monkeypatch.setattr(FederatedEnv, "step", noted("harness"))
-    assert harness._in_harness_s(matrix) > 0
-    assert len(played["bare"]) == 10 and np.array_equal(played["bare"], played["harness"])
+        return slow
+
+    matrix = Matrix(("qfl/Scheduling-v0",), ("random",), "tiny", {**NO_LEARNING, "max_rounds": 2}, 5)
+    harness._times(matrix)  # what is loaded on first use would count
+    monkeypatch.setattr(FederatedEnv, "step", slowly(step, 0.01))
+    monkeypatch.setattr(RunFolder, "append", slowly(append, 0.04))
+    bare_s, whole_s = harness._times(matrix)
+    assert bare_s >= 5 * 2 * 0.01 and whole_s - bare_s >= 5 * 0.04
+    assert bare_s < 5 * 2 * 0.01 + 5 * 0.04
+    assert jobs.play is play
 
 
 def test_protection_is_measured_beside_the_round_that_it_protects(monkeypatch):

@@ -1,8 +1,8 @@
-"""What the harness of the leaderboard costs: the same episodes in a bare loop, and through all of it.
+"""What the harness of the leaderboard costs: all of its time, over that which a bare loop would take for the episodes.
 
-Everything is time of processors, since wall time would measure whoever else uses the machine. Bare episodes and those
-of the harness take turns in one process, a few at a time, so that a machine that is slow for a while slows both; what a
-run costs however short it is, is measured apart.
+Everything is time of processors, since wall time would measure whoever else uses the machine; and the loop's part is
+taken within the harness's own episodes, so that a machine that is slow for a while slows both. What a run costs however
+short it is, is measured apart.
 """
 
 from __future__ import annotations
@@ -19,24 +19,20 @@ from contextlib import nullcontext, redirect_stderr
 from functools import partial
 from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-import gymnasium as gym
 import torch
 
-from qfl_envs.competitor import Competitor
-from train import competitors
-from train.benchmarks.timing import medians_of_turns
-from train.evaluation import make_env
+from train import jobs
+from train.evaluation import Episode, play
 from train.jobs import Done, Job, perform
 from train.leaderboard import run
 from train.matrix import Matrix
-from train.protocol import SPLIT
 from train.results import Entry
 from train.runs import RunFolder
 
 SEEDS = 5
-"""Episodes of a turn, the fewest that a leaderboard has."""
+"""Episodes of the run that has as few as a run may have."""
 ENOUGH = 0.05
 """Share of a run that the harness may add."""
 NOTHING = ["import gymnasium, torch, qfl_envs", "from train import competitors"]
@@ -64,41 +60,55 @@ class _Here:
         return {}
 
 
+class _Timed:
+    """Whatever it stands for; some of its methods are timed together."""
+
+    def __init__(self, inner: Any, names: tuple[str, ...], clock: list[float]) -> None:
+        self._inner, self._names, self._clock = inner, names, clock
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._inner, name)
+        if name not in self._names:
+            return found
+
+        def timed(*arguments: Any, **keywords: Any) -> Any:
+            begin = time.process_time()
+            answer = found(*arguments, **keywords)
+            self._clock[0] += time.process_time() - begin
+            return answer
+
+        return timed
+
+
 def measure(
     env_id: str = "qfl/Scheduling-v0",
     names: tuple[str, ...] = ("random", "round-robin", "everyone", "age-and-speed"),
     preset: str = "small",
-    repeats: int = 5,
+    seeds: int = 20,
 ) -> list[dict[str, Any]]:
-    """Time of the harness over that of the bare loop.
+    """Time of the harness over that of a bare loop of resets, decisions and steps.
 
     Args:
         env_id: Environment, with the quantum learner.
         names: Who plays.
         preset: Scenario.
-        repeats: Measured turns of everybody in either way, at least 3.
+        seeds: Episodes of each.
 
     Returns:
-        One row: ``env_id``, ``episodes`` behind either time, time of the processor per episode ``bare_s`` and
-        ``harness_s``, what the harness adds to episodes, ``overhead``, 0.05 for 5 %, what a run costs beside them,
-        ``fixed_s``, and after how many of these episodes all of that is under 5 %, ``episodes_to_5_percent``, null for
-        never.
+        One row: ``env_id``, ``episodes``, time of the processor per episode ``bare_s`` and ``harness_s``, what the
+        harness adds to episodes, ``overhead``, 0.05 for 5 %, what a run costs beside them, ``fixed_s``, and after how
+        many of these episodes all of that is under 5 %, ``episodes_to_5_percent``, null for never.
     """
     torch.set_num_threads(1)
-    env = make_env(env_id, SPLIT, {"scenario": preset})
-    turns: dict[str, Callable[[], float]] = {}
-    for name in names:
-        turns[f"bare {name}"] = partial(_seconds, partial(_play_bare, env, competitors.make(name)))
-        turns[f"harness {name}"] = partial(_in_harness_s, Matrix((env_id,), (name,), preset, seeds=SEEDS))
-    medians = medians_of_turns(turns, repeats, budget_s=30.0)
+    _times(Matrix((env_id,), names[:1], preset, seeds=SEEDS))  # loads and compiles
     bare_s, harness_s = (
-        sum(medians[f"{way} {name}"] for name in names) / (SEEDS * len(names)) for way in ("bare", "harness")
+        total / (seeds * len(names)) for total in _times(Matrix((env_id,), names, preset, seeds=seeds))
     )
     overhead, fixed_s = harness_s / bare_s - 1.0, _fixed_s(env_id)
     return [
         {
             "env_id": env_id,
-            "episodes": SEEDS * len(names) * repeats,
+            "episodes": seeds * len(names),
             "bare_s": bare_s,
             "harness_s": harness_s,
             "overhead": overhead,
@@ -108,22 +118,23 @@ def measure(
     ]
 
 
-def _play_bare(env: gym.Env[Any, Any], player: Competitor) -> None:
-    """Episodes and nothing else."""
-    for seed in range(SEEDS):
-        observation, _ = env.reset(seed=seed)
-        player.reset(env, seed)
-        ended = False
-        while not ended:
-            observation, _, terminated, truncated, _ = env.step(player.act(observation))
-            ended = terminated or truncated
+def _times(matrix: Matrix) -> tuple[float, float]:
+    """Of a bare loop, and of all from the first job to the last result on disk."""
+    clock = [0.0]
 
+    def play_timed(env: Any, competitor: Any, seed: int) -> Episode:
+        timed_env, timed_player = _Timed(env, ("reset", "step"), clock), _Timed(competitor, ("reset", "act"), clock)
+        return play(cast(Any, timed_env), cast(Any, timed_player), seed)
 
-def _in_harness_s(matrix: Matrix) -> float:
-    """Time of the processor for all episodes of a competition, from the first job to the last result on disk."""
-    with tempfile.TemporaryDirectory() as name, redirect_stderr(StringIO()):
-        folder = RunFolder(Path(name), matrix.config())
-        return _seconds(partial(run, matrix, folder, nullcontext(_Here()), lambda line: None))
+    where: Any = jobs
+    where.play = play_timed
+    try:
+        with tempfile.TemporaryDirectory() as name, redirect_stderr(StringIO()):
+            folder = RunFolder(Path(name), matrix.config())
+            whole_s = _seconds(partial(run, matrix, folder, nullcontext(_Here()), lambda line: None))
+    finally:
+        where.play = play
+    return clock[0], whole_s
 
 
 def _fixed_s(env_id: str) -> float:
