@@ -40,7 +40,8 @@ class Leakage(Experiment):
         return {f"similarity_{batch}": found[self.OF[series]] for batch, found in self._found[1].items()}
 
     def _search(self, batch: int, seed: int) -> dict[str, float]:
-        generator = np.random.default_rng([seed, batch])
+        # none of the victims on whom the searches were tried out
+        generator = np.random.default_rng([1, seed, batch])
         return leaks.attacked(self._learner, batch, generator, self.settings["iterations"], self.settings["searches"])
 
 

@@ -28,6 +28,7 @@ from qfl_envs.system.security.key_rate import error_rate
 from qfl_envs.system.security.mail import Mail, Sent
 from qfl_envs.system.security.merging import merge_round, only
 from qfl_envs.system.security.round_cost import Groups, RoundCost, air, groups_of_participants, round_cost
+from qfl_envs.system.security.screening import all_sane
 from qfl_envs.system.security.signs import SIGNS, looks, turned
 from qfl_envs.system.state import SystemState
 
@@ -110,6 +111,13 @@ class Guard:
         self._usual = Choices.usual(self.security, num_systems)
         self._threatened = bool(threats.possible(self.security).any())
         self._keys = chooses or self.security.key_exchange == "qkd"
+        self._plain = not (
+            chooses
+            or self._threatened
+            or self.security.aggregation != "mean"
+            or self.security.screening != "none"
+            or self.security.noise_multiplier > 0.0
+        )
         self._masks = chooses or self.security.aggregation == "secure"
         self.poisoner: Poisoner | None = None
         if self.security.attack in DATA_ATTACKS:
@@ -329,13 +337,17 @@ class Guard:
             result: What was accepted; None where nothing is learned.
             weigh: Gives the weight of each update in a mean.
         """
-        guarded.screened = np.zeros_like(guarded.refused)
-        guarded.failed = guarded.arrived.any(-1) & ~(guarded.arrived & ~guarded.refused).any(-1)
+        guarded.screened = np.zeros(guarded.arrived.shape, dtype=bool)
         guarded.steered, guarded.spread, guarded.agreement = np.zeros((3, self.num_systems))
+        guarded.failed = np.zeros(self.num_systems, dtype=bool)
+        if self._threatened:
+            guarded.failed = guarded.arrived.any(-1) & ~(guarded.arrived & ~guarded.refused).any(-1)
         if result is None:
             return None
         choices, updates = guarded.choices, result.updates
         guarded.accepted = updates
+        if self._plain and all_sane(updates, self.security.longest_update):
+            return result
         weights = weigh(state, result)
         merged = merge_round(
             self.security,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -123,15 +124,14 @@ def round_cost(
     cycles, bits, wait_s = np.zeros(part.shape), np.zeros(part.shape), np.zeros(part.shape)
     keyless = np.zeros(part.shape, dtype=bool)
     left_bits = key_bits
-    for place in set(signature.tolist()):
-        rows = signature == place
+    for place, rows in _by_choice(signature):
         _add(_protection(SIGNATURES[place], "none", security.sends_key and place > 0), rows, uniform, cycles, bits)
-    for place in set(key_exchange.tolist()):
-        rows, name = key_exchange == place, KEY_EXCHANGES[place]
+    for place, rows in _by_choice(key_exchange):
+        name = KEY_EXCHANGES[place]
         if name != "qkd":
             _add(_protection("none", name), rows, uniform, cycles, bits)
             continue
-        asked = part & rows[:, None]
+        asked = part & (key_exchange == place)[:, None]
         keyless = asked & (key_bits < SESSION_BITS)
         bits[rows] += 8 * TAG_BYTES
         if security.qkd_fallback == "wait":
@@ -143,13 +143,16 @@ def round_cost(
             instead = _protection("none", security.qkd_fallback)
             cycles += np.where(keyless, instead.cycles(uniform), 0.0)
             bits += np.where(keyless, 8.0 * instead.upload_bytes - 8 * TAG_BYTES, 0.0)
-    for place in set(key_exchange[secure].tolist()):
+    masks = bool(secure.any())
+    for place in set(key_exchange[secure].tolist()) if masks else ():
         rows = secure & (key_exchange == place)
         exchange = mask_exchange(KEY_EXCHANGES[place])
         masked = masking_bits(groups.size[rows], numbers[rows, None], security.sum_bits, exchange)
         bits[rows] += masked - numbers[rows, None] * bits_per_number
         cycles[rows] += _masking_cycles(groups.size[rows], exchange)
-    seconds = cycles / cpu_hz + wait_s + np.where(secure, (ROUNDS - 1) * security.round_trip_s, 0.0)[:, None]
+    seconds = cycles / cpu_hz + wait_s
+    if masks:
+        seconds += np.where(secure, (ROUNDS - 1) * security.round_trip_s, 0.0)[:, None]
     return RoundCost(seconds * part, cycles * part, bits * part, keyless, left_bits)
 
 
@@ -173,11 +176,19 @@ def _protection(signature: str, exchange: str, sends_key: bool = False) -> Prote
     return Protection(signature, exchange, sends_key)
 
 
-def _add(protection: Protection, rows: np.ndarray, uniform: np.ndarray, cycles: np.ndarray, bits: np.ndarray) -> None:
+def _by_choice(places: np.ndarray) -> Iterator[tuple[int, np.ndarray | slice]]:
+    """Each choice but none at all, and the systems (E) that have made it; all are a slice, which takes no copies."""
+    present = set(places.tolist())
+    for place in sorted(present - {0}):
+        yield place, slice(None) if len(present) == 1 else places == place
+
+
+def _add(
+    protection: Protection, rows: np.ndarray | slice, uniform: np.ndarray, cycles: np.ndarray, bits: np.ndarray
+) -> None:
     """Add cycles and bits of a protection in some systems."""
-    if protection.upload_bytes:
-        cycles[rows] += protection.cycles(uniform[rows])
-        bits[rows] += 8 * protection.upload_bytes
+    cycles[rows] += protection.cycles(uniform[rows])
+    bits[rows] += 8 * protection.upload_bytes
 
 
 def _masking_cycles(clients: np.ndarray, exchange: str) -> np.ndarray:

@@ -24,6 +24,12 @@ class Screened:
     too_long: np.ndarray
 
 
+def all_sane(updates: Updates, longest: float) -> bool:
+    """Whether all updates are numbers, and none is longer than a bound."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(((updates.change.astype(float) ** 2).sum(-1) <= longest**2).all())
+
+
 def screen(updates: Updates, longest: float, num_systems: int) -> Screened:
     """Look at every update by itself.
 
@@ -32,9 +38,9 @@ def screen(updates: Updates, longest: float, num_systems: int) -> Screened:
         longest: Largest Euclidean norm that passes.
         num_systems: Systems E.
     """
-    # in doubles, in which the squares of single precision do not overflow
-    norm = np.sqrt(np.einsum("mp,mp->m", updates.change, updates.change, dtype=float, casting="unsafe"))
-    finite = np.isfinite(norm)
+    finite = np.isfinite(updates.change).all(-1)
+    with np.errstate(over="ignore", invalid="ignore"):
+        norm = np.linalg.norm(updates.change.astype(float), axis=-1)
     short = finite & (norm <= longest)
     return Screened(
         short,
