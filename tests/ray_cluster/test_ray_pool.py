@@ -11,9 +11,11 @@ import pytest
 from ray.cluster_utils import Cluster
 
 from train.cli import main
-from train.ray_pool import pack, unpack
+from train.jobs import PlayJob
+from train.ray_pool import connect, pack, unpack
 
 ROOT = Path(__file__).parents[2]
+PATHS = os.pathsep.join([str(ROOT), str(ROOT / "tests" / "train")])
 FAST = {"learning": {"model": "none"}, "max_rounds": 3}
 SCHEDULING = "qfl/Scheduling-v0"
 
@@ -32,11 +34,10 @@ def leaderboard(out, *words, competitors=("random", "misbehaving:Raises", "ppo")
     command += ["--steps", "64", "--set", json.dumps(FAST), "--out", str(out), "--name", "run", *words]
     for name in competitors:
         command += ["--competitor", name]
-    paths = os.pathsep.join([str(ROOT), str(ROOT / "tests" / "train")])
     out.mkdir(exist_ok=True)
     # into a file, since a pipe that nobody reads is soon full of what Ray says about a lost node, and blocks
     with open(out / "said", "w") as said:
-        return subprocess.Popen(command, env={**os.environ, "PYTHONPATH": paths}, stdout=said, stderr=said)
+        return subprocess.Popen(command, env={**os.environ, "PYTHONPATH": PATHS}, stdout=said, stderr=said)
 
 
 def returns_in(out):
@@ -70,13 +71,28 @@ def test_a_node_is_lost_in_mid_run_and_the_table_is_that_of_processes(tmp_path, 
     assert (model / "model.zip").exists() and list(model.glob("tensorboard_1/events.*"))
 
 
-def test_what_takes_too_long_on_a_node_is_ended(tmp_path, cluster):
-    run = leaderboard(
-        tmp_path, "--ray", cluster.address, "--entry-timeout", "60", competitors=("random", "misbehaving:Hangs")
-    )
-    assert run.wait(300) == 3, said_in(tmp_path)
-    returns, failed = returns_in(tmp_path)
-    assert failed == [("misbehaving:Hangs", 0)] and len(returns["random"]) == 5
+def a_job(name):
+    return PlayJob((SCHEDULING, name), {"scenario": "tiny", **FAST}, None, 0)
+
+
+def next_of(pool):
+    deadline = time.monotonic() + 300
+    while time.monotonic() < deadline:
+        for done in pool.collect(1.0):
+            return done.result
+    pytest.fail("nothing ended")
+
+
+def test_what_takes_too_long_on_a_node_is_ended_and_the_node_works_on(monkeypatch, cluster):
+    monkeypatch.setenv("PYTHONPATH", PATHS)
+    with connect(cluster.address) as pool:
+        nodes = pool.free()
+        for _ in range(nodes):
+            pool.start(a_job("misbehaving:Hangs"), 20.0)
+        assert pool.free() == 0
+        assert all("ended after 20 s" in next_of(pool).reason for _ in range(nodes))
+        pool.start(a_job("random"))
+        assert next_of(pool).competitor == "random"
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "nowhere"])
