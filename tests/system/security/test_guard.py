@@ -101,6 +101,13 @@ def test_a_backdoor_is_learned():
     assert (play(system_of(attack="backdoor", attacker_share=0.0), 10)[-1].guarded.attack_success < 0.5).all()
 
 
+def test_the_success_of_a_backdoor_counts_samples_of_other_classes_alone():
+    system = system_of(1, attack="backdoor", attacker_share=0.25)
+    play(system, 1, (0,))
+    labels = system.learner.data.worlds[0].test_labels[: SCENARIO.learning.eval_samples]
+    assert len(system.guard.poisoner._triggered) == (labels != 0).sum() < len(labels)
+
+
 def test_a_robust_rule_keeps_the_model_near_what_it_would_have_been():
     # data that are alike: where every device has labels of its own, a median differs from a mean without any attack
     alike, ends = SCENARIO.replace({"learning": {"partition": "iid", "server_rule": "fedavg", "server_rate": 1.0}}), {}
@@ -247,7 +254,10 @@ def test_quantum_channels_run_dry_when_they_are_tapped_or_jammed():
         assert keyless == [0, 0, 8]
     waits = system_of(1, key_exchange="qkd", key_pool_bits=512, jammed_share=1.0)
     falls_back = system_of(1, key_exchange="qkd", key_pool_bits=512, jammed_share=1.0, qkd_fallback="x25519")
-    assert not play(waits, 3, (0,))[2].delivered.any() and play(falls_back, 3, (0,))[2].delivered.all()
+    assert not play(waits, 3, (0,))[2].delivered.any()
+    keyed, _, fallen = play(falls_back, 3, (0,))
+    # a tag, and then an ephemeral public key as well
+    assert fallen.delivered.all() and np.allclose(fallen.bits_sent - keyed.bits_sent, 8 * 32)
     assert play(system_of(1, intercepted_share=1.0), 1, (0,))[0].guarded.qber[0] > 0.25
 
 
