@@ -83,7 +83,8 @@ def test_leakage_counts_what_others_read(threat, open_choice, closed_choice):
 def test_compromise_measures_how_far_the_model_is_steered(threat, open_choice, closed_choice):
     env = env_under(threat, learning={"partition": "iid"})
     astray, held = first_round(env, **open_choice), first_round(env, **closed_choice)
-    assert astray["reward_terms"]["compromise"] < -0.1 / 40
+    assert astray["security"]["steered"] > 0.1
+    assert astray["reward_terms"]["compromise"] == pytest.approx(-astray["security"]["steered"] / 40)
     assert held["reward_terms"]["compromise"] == 0.0
     assert astray["security"]["forged"] + astray["security"]["poisoned"] > 0
 
@@ -129,6 +130,12 @@ def test_masks_close_rules_that_do_not_stand_the_assumed_attackers():
     assert open_of_many.tolist() == [True, True, False, True] and open_of_few.tolist() == [True, False, False, True]
 
 
+def test_two_devices_cannot_hide_behind_masks():
+    env = make("qfl/Security-v0", security=NO_THREAT, **QUIET, participation=0.3)
+    env.reset(seed=0)
+    assert env.unwrapped.action_masks()[8:12].tolist() == [True, True, False, False]
+
+
 def test_a_backdoor_shows_its_success():
     env = env_under({"attack": "backdoor", "attacker_share": 0.34, "attack_strength": None})
     assert 0.0 <= first_round(env)["security"]["attack_success"] <= 1.0
@@ -159,3 +166,14 @@ def test_bad_arguments_are_refused(arguments, words):
     with pytest.raises(InvalidValueError) as caught:
         make("qfl/Security-v0", **arguments)
     assert all(word in str(caught.value) for word in words)
+
+
+def test_those_take_part_who_were_not_heard_for_longest_and_of_equals_the_fastest():
+    arguments = {**QUIET, "security": NO_THREAT, "participation": 0.5}
+    env = make("qfl/Security-v0", **arguments)
+    observation, _ = env.reset(seed=0)
+    step_s = env.unwrapped.view(observation).step_s
+    first = env.step(np.zeros(4, dtype=int))[4]["participation"]
+    assert first.sum() == 3 and step_s[first].max() <= step_s[~first].min()
+    second = env.step(np.zeros(4, dtype=int))[4]["participation"]
+    assert (second == ~first).all()

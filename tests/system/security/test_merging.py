@@ -6,6 +6,7 @@ from qfl_envs.system.learning.aggregation import Updates
 from qfl_envs.system.learning.work import LocalResult
 from qfl_envs.system.security.merging import merge_round
 from qfl_envs.system.security.round_cost import groups_of_participants
+from qfl_envs.system.security.signs import looks, turned
 from qfl_envs.system.security.threats import THREATS, at_start
 
 CHANGE = np.random.default_rng(0).normal(0.0, 0.1, (8, 5)).astype(np.float32)
@@ -91,3 +92,16 @@ def test_threats_begin_with_the_share_of_the_time_that_they_are_on():
     on = at_start(Security(tampered_share=1.0, threat_begins=0.1, threat_ends=0.3), uniform)
     assert on.mean(0) == pytest.approx([0.0, 0.25, 0.0, 0.0, 0.0])
     assert not at_start(Security(tampered_share=1.0, threat_begins=0.0), uniform).any()
+
+
+def test_what_is_merged_against_the_honest_mean_is_steered_altogether():
+    honest = np.array([[1.0, 0.0], [1.0, 0.0], [1.0, 0.0], [1.0, 0.0]])
+    mean = np.array([[2.0, 0.0], [-0.1, 0.0], [0.0, 3.0], [0.0, 0.0]])
+    assert turned(mean, honest) == pytest.approx([0.0, 1.0, 0.5, 0.0])
+    assert turned(mean, None) == pytest.approx(np.zeros(4))
+
+
+def test_a_server_sees_how_long_updates_are_and_whether_they_agree():
+    change = np.array([[1.0, 0.0], [2.0, 0.0], [4.0, 0.0], [1.0, 0.0], [-1.0, 0.0]])
+    spread, agreement = looks(Updates(np.array([0, 0, 0, 2, 2]), np.arange(5), change), 3)
+    assert spread == pytest.approx([2.0, 0.0, 1.0]) and agreement == pytest.approx([1.0, 0.0, 0.0])
