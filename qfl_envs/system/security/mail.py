@@ -1,13 +1,15 @@
 """Updates as messages: what devices really sign, seal and send, what attackers make of it, what the server takes.
 
-Keys are made when a device first sends, and forgotten when the systems are copied or written to a file.
+Devices sign side by side, in threads: the library lets go of the interpreter while it signs by ML-DSA. Keys are made
+when a device first sends, and forgotten when the systems are copied or written to a file.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -57,39 +59,26 @@ class Mail:
 
     def deliver(self, choices: Choices, sent: Iterator[Sent]) -> list[np.ndarray | None]:
         """What the servers accept: each update as it arrives, None where it is refused."""
-        return [self._deliver(choices.names(one.row), one) for one in sent]
+        parcels = [self._packed(choices.names(one.row), one) for one in sent]
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            messages = list(pool.map(_Parcel.message, parcels))
+        return [parcel.received(message) for parcel, message in zip(parcels, messages, strict=True)]
 
-    def _deliver(self, names: dict[str, str], one: Sent) -> np.ndarray | None:
-        by_quantum_key = names["key_exchange"] == "qkd"
+    def _packed(self, names: dict[str, str], one: Sent) -> _Parcel:
+        """An update as bytes, and who seals and who receives it."""
         text, forged = _bytes(one.honest), None if one.forged is None else _bytes(one.forged)
-        key = b""
-        if by_quantum_key:
+        key = None
+        if names["key_exchange"] == "qkd":
             # both have it from the pool, and nobody else has
             key = os.urandom(32)
             text = encrypt(key, _NONCE, text)
             forged = None if forged is None else _altered(text)
-        exchange = "none" if by_quantum_key else names["key_exchange"]
+        exchange = "none" if key is not None else names["key_exchange"]
         protection = Protection(names["signature"], exchange, self._security.sends_key)
         if protection.signs is None:
-            received: bytes | None = text if forged is None else forged
-        else:
-            received = self._by_signed(protection, one, text, forged)
-        if received is not None and by_quantum_key:
-            received = decrypt(key, _NONCE, received)
-        return None if received is None else np.frombuffer(received, dtype=np.float32)
-
-    def _by_signed(self, protection: Protection, one: Sent, text: bytes, forged: bytes | None) -> bytes | None:
+            return _Parcel(one, text, forged, key, None, None)
         receiver = self._receiver(one.row, protection, len(text))
-        sealer = self._sealer(one, protection, receiver, len(text))
-        if forged is not None and one.has_keys:
-            message = sealer.seal(one.round_index, forged)
-        else:
-            message = sealer.seal(one.round_index, text)
-            if forged is not None and protection.exchanges is None:
-                message = message[:HEADER_BYTES] + forged + message[HEADER_BYTES + len(text) :]
-            elif forged is not None:
-                message = _altered(message)
-        return receiver.receive(message, one.round_index).payload
+        return _Parcel(one, text, forged, key, self._sealer(one, protection, receiver, len(text)), receiver)
 
     def _receiver(self, row: int, protection: Protection, size: int) -> Receiver:
         place = row, protection, size
@@ -103,6 +92,50 @@ class Mail:
             self._sealers[place] = Sealer(one.device, protection, receiver.public)
             receiver.register(one.device, self._sealers[place].public)
         return self._sealers[place]
+
+
+@dataclass(frozen=True)
+class _Parcel:
+    """An update on its way, as bytes.
+
+    Attributes:
+        sent: Which.
+        text: What the device sends, encrypted where the key is of a quantum channel.
+        forged: What an attacker puts in its place, if anything.
+        key: That of the quantum channel; None without.
+        sealer: Who signs; None without a signature.
+        receiver: Who verifies; None without a signature.
+    """
+
+    sent: Sent
+    text: bytes
+    forged: bytes | None
+    key: bytes | None = field(repr=False)
+    sealer: Sealer | None
+    receiver: Receiver | None
+
+    def message(self) -> bytes:
+        """What arrives."""
+        text, forged, round_index = self.text, self.forged, self.sent.round_index
+        if self.sealer is None:
+            return text if forged is None else forged
+        if forged is not None and self.sent.has_keys:
+            return self.sealer.seal(round_index, forged)
+        message = self.sealer.seal(round_index, text)
+        if forged is None:
+            return message
+        if self.sealer.protection.exchanges is None:
+            return message[:HEADER_BYTES] + forged + message[HEADER_BYTES + len(text) :]
+        return _altered(message)
+
+    def received(self, message: bytes) -> np.ndarray | None:
+        """The update that a message carries, None where it is refused."""
+        payload: bytes | None = message
+        if self.receiver is not None:
+            payload = self.receiver.receive(message, self.sent.round_index).payload
+        if payload is not None and self.key is not None:
+            payload = decrypt(self.key, _NONCE, payload)
+        return None if payload is None else np.frombuffer(payload, dtype=np.float32)
 
 
 def _bytes(change: np.ndarray) -> bytes:
