@@ -327,7 +327,17 @@ def _parser() -> Parser:
     security.add_argument(
         "--part",
         action="append",
-        choices=("protection", "aggregation", "keys", "distance", "leakage", "answers", "screening", "defences"),
+        choices=(
+            "protection",
+            "rounds",
+            "aggregation",
+            "keys",
+            "distance",
+            "leakage",
+            "answers",
+            "screening",
+            "defences",
+        ),
         help="what is measured, may be repeated; all if not given",
     )
     security.add_argument(

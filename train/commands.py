@@ -460,10 +460,11 @@ def qaoa_angles(options: Namespace) -> None:
 
 def security(options: Namespace) -> None:
     """Measure attacks, protection and defences."""
-    from train.security import answers, costs, defences, leaks, screening
+    from train.security import answers, costs, defences, leaks, round_times, screening
 
     measures: dict[str, Callable[[], list[dict[str, Any]]]] = {
         "protection": costs.protection_rows,
+        "rounds": round_times.rows,
         "aggregation": costs.aggregation_rows,
         "keys": costs.key_rows,
         "distance": costs.distance_rows,

@@ -9,12 +9,15 @@ from train.security import answers, costs, leaks
 
 def test_costs_and_channels_are_printed_as_tables_and_as_json(capsys, tmp_path):
     picture = tmp_path / "security.png"
-    words = ["security", "--part", "protection", "--part", "aggregation", "--part", "distance"]
+    words = ["security", "--part", "protection", "--part", "rounds", "--part", "aggregation", "--part", "distance"]
     assert main([*words, "--json", "--out", str(picture)]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert found.keys() == {"protection", "aggregation", "distance"} and picture.stat().st_size > 1000
+    assert found.keys() == {"protection", "rounds", "aggregation", "distance"} and picture.stat().st_size > 1000
     row = next(row for row in found["protection"] if row["protection"] == "ML-DSA-65, ML-KEM-768")
     assert row["qnn_expansion"] > 5 * row["dnn_expansion"] > 5
+    of_rounds = {row["protection"]: row for row in found["rounds"]}
+    plain, strong = of_rounds["none"], of_rounds["ML-DSA-87, ML-KEM-1024"]
+    assert plain["round_s"] < strong["round_s"] and plain["arrived_in_time"] > strong["arrived_in_time"]
     assert main(words) == 0 and "grouped_expansion" in capsys.readouterr().out
 
 

@@ -19,6 +19,7 @@ def draw(parts: Mapping[str, Rows], path: Path) -> None:
     """One panel per part that was measured, in one picture."""
     draw_part = {
         "protection": _protection,
+        "rounds": _rounds,
         "keys": _keys,
         "leakage": _leakage,
         "answers": _answers,
@@ -40,6 +41,15 @@ def _protection(axis: Any, rows: Rows) -> None:
     axis.set_xscale("log")
     axis.set_xlabel("bits sent per bit of update")
     axis.legend()
+
+
+def _rounds(axis: Any, rows: Rows) -> None:
+    place = np.arange(len(rows))
+    axis.barh(place, [row["round_s"] for row in rows], 0.7)
+    for line, row in zip(place, rows, strict=True):
+        axis.text(0.02, line, f"{row['arrived_in_time']:.0%} in time", va="center", color="white", fontsize=7)
+    axis.set_yticks(place, [row["protection"] for row in rows], fontsize=7)
+    axis.set_xlabel("mean time of a round in s")
 
 
 def _keys(axis: Any, rows: Rows) -> None:
