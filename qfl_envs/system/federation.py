@@ -430,7 +430,9 @@ class FederatedSystem:
             bits = uploaded_bits(self.scenario, work.adaptation) + self.scenario.security.protection_bits
             work.payload_bits = np.repeat(bits[:, None].astype(float), work.participate.shape[1], axis=1)
         if self.guard is not None and work.guarded is not None:
-            distance_m = np.linalg.norm(state.position_m - self.sites_m[work.serving], axis=-1)
+            distance_m = None
+            if self.guard.uses_keys:
+                distance_m = np.linalg.norm(state.position_m - self.sites_m[work.serving], axis=-1)
             chosen, added_bits = self.guard.protect(
                 state, work.guarded, work.participate, work.cpu_hz, distance_m, work.payload_bits
             )

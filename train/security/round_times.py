@@ -25,7 +25,9 @@ ROUNDS = 20
 
 
 def rows(preset: str = "small", seeds: int = 20) -> list[dict[str, Any]]:
-    """Means over rounds in which every second device takes part, in turns on each sub-channel: seconds, joules, bits, and updates that arrive.
+    """Means over rounds in which every second device takes part: seconds, joules, bytes, and updates that arrive.
+
+    Devices on one sub-channel take turns.
 
     Args:
         preset: Scenario of the network; nothing is learned, at the cost of the quantum learner.

@@ -27,7 +27,15 @@ from qfl_envs.system.security.exposure import authentic, expose, forgeable
 from qfl_envs.system.security.key_rate import error_rate
 from qfl_envs.system.security.mail import Mail, Sent
 from qfl_envs.system.security.merging import merge_round, only
-from qfl_envs.system.security.round_cost import Groups, RoundCost, air, groups_of_participants, round_cost
+from qfl_envs.system.security.round_cost import (
+    Groups,
+    RoundCost,
+    air,
+    groups_of_participants,
+    round_cost,
+    usual_bits,
+    usual_protection,
+)
 from qfl_envs.system.security.screening import all_sane
 from qfl_envs.system.security.signs import SIGNS, looks, turned
 from qfl_envs.system.state import SystemState
@@ -95,7 +103,11 @@ Weigh = Callable[[SystemState, LocalResult], np.ndarray]
 
 
 class Guard:
-    """Threats and protection of the systems of one scenario."""
+    """Threats and protection of the systems of one scenario.
+
+    Attributes:
+        uses_keys: Whether keys of quantum channels may be used.
+    """
 
     def __init__(self, scenario: Scenario, num_systems: int, chooses: bool = True) -> None:
         """Prepare it.
@@ -110,7 +122,7 @@ class Guard:
         self.chooses = chooses
         self._usual = Choices.usual(self.security, num_systems)
         self._threatened = bool(threats.possible(self.security).any())
-        self._keys = chooses or self.security.key_exchange == "qkd"
+        self.uses_keys = chooses or self.security.key_exchange == "qkd"
         self._plain = not (
             chooses
             or self._threatened
@@ -119,6 +131,7 @@ class Guard:
             or self.security.noise_multiplier > 0.0
         )
         self._masks = chooses or self.security.aggregation == "secure"
+        self._protection, self._bits = usual_protection(self.security), usual_bits(self.security)
         self.poisoner: Poisoner | None = None
         if self.security.attack in DATA_ATTACKS:
             from qfl_envs.system.security.poisoned_data import Poisoner
@@ -165,15 +178,31 @@ class Guard:
         guarded: GuardedRound,
         participate: np.ndarray,
         cpu_hz: np.ndarray,
-        distance_m: np.ndarray,
+        distance_m: np.ndarray | None,
         payload_bits: np.ndarray,
     ) -> tuple[devices.Work, np.ndarray]:
-        """Seconds and joules of the participants, and bits that their uploads gain, (E, N) each."""
-        guarded.groups = Groups(participate, participate)
-        if self._masks:
-            guarded.groups = groups_of_participants(participate, self.security.group_size)
+        """What protection costs the participants.
+
+        Args:
+            state: Whose pools of key are used up.
+            guarded: Choices; is filled with who lacks key.
+            participate: (E, N) bool.
+            cpu_hz: (E, N) clock.
+            distance_m: (E, N) to the base station; None where no key is used.
+            payload_bits: (E, N) of the uploads without what is chosen here.
+
+        Returns:
+            Seconds and joules, and bits that the uploads gain, (E, N) each.
+        """
+        capacitance = self.scenario.fleet.capacitance
+        if not self.uses_keys and not self._masks:
+            # the same for all systems and rounds, but for the attempts at a signature
+            guarded.groups, guarded.keyless = Groups(participate, participate), np.zeros(participate.shape, dtype=bool)
+            taken = self._protection.work(participate, cpu_hz, capacitance, guarded.uniform["signing"])
+            return taken, participate * float(self._bits)
+        guarded.groups = groups_of_participants(participate, self.security.group_size)
         guarded.key_bps = np.zeros((1, 1))
-        if self._keys:
+        if distance_m is not None:
             rate_bps = self.air.rate_bps(distance_m, self._intercepted(state))
             guarded.key_bps = np.where(self._open(state, guarded), rate_bps, 0.0)
         bits_each = self.scenario.learning.bits_per_parameter
@@ -191,7 +220,7 @@ class Guard:
             guarded.uniform["signing"],
         )
         state.key_bits, guarded.keyless = cost.key_bits, cost.keyless
-        energy_j = self.scenario.fleet.capacitance * cost.cycles * cpu_hz**2
+        energy_j = capacitance * cost.cycles * cpu_hz**2
         return devices.Work(cost.seconds, energy_j), cost.bits
 
     def _open(self, state: SystemState, guarded: GuardedRound) -> np.ndarray:
@@ -381,7 +410,7 @@ class Guard:
 
         In a system without threats, all channels are taken for open, whose error rate nobody asks for.
         """
-        if self._keys:
+        if self.uses_keys:
             filled = state.key_bits + guarded.key_bps * round_s[:, None]
             state.key_bits = np.minimum(filled, self.security.key_pool_bits)
         systems = len(round_s)

@@ -156,18 +156,21 @@ def round_cost(
     return RoundCost(seconds * part, cycles * part, bits * part, keyless, left_bits)
 
 
+def usual_protection(security: Security) -> Protection:
+    """The scenario's signature and exchange; keys of quantum channels take no exchange."""
+    key_exchange = "none" if security.key_exchange == "qkd" else security.key_exchange
+    return _protection(security.signature, key_exchange, security.sends_key and security.signature != "none")
+
+
 def usual_bits(security: Security) -> int:
     """Bits that the scenario's signature and exchange add to every upload; masks depend on who takes part."""
-    key_exchange = "none" if security.key_exchange == "qkd" else security.key_exchange
     tag_bits = 8 * TAG_BYTES if security.key_exchange == "qkd" else 0
-    sends_key = security.sends_key and security.signature != "none"
-    return 8 * _protection(security.signature, key_exchange, sends_key).upload_bytes + tag_bits
+    return 8 * usual_protection(security).upload_bytes + tag_bits
 
 
 def usual_cycles(security: Security) -> float:
     """Mean cycles that protection costs a participant, the constant ones among them."""
-    key_exchange = "none" if security.key_exchange == "qkd" else security.key_exchange
-    return security.protection_cycles + _protection(security.signature, key_exchange).mean_cycles
+    return security.protection_cycles + usual_protection(security).mean_cycles
 
 
 @lru_cache
