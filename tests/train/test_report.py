@@ -183,6 +183,16 @@ def test_a_frame_says_what_became_of_every_device():
     assert after["place_m"][::2] == recording.position_m[:, 0].round().astype(int).tolist()
 
 
+def test_a_frame_says_whose_update_was_refused():
+    tampered = {"tampered_share": 1.0, "signature": "ml-dsa-44"}
+    arguments = {"scenario": "tiny", "learning": {"model": "none"}, "security": tampered}
+    env = make_env("qfl/Scheduling-v0", "test", arguments, render_mode="ansi")
+    env.reset(seed=0)
+    info = env.step(env.action_space.nvec - 1)[4]
+    state = replay.frame_of(env.unwrapped.recording)["state"]
+    assert state.count("r") == info["security"]["refused"] > 0 and "d" not in state
+
+
 def test_long_episodes_of_many_devices_are_thinned_out_but_keep_their_ends():
     kept = replay._kept(1000, 1000)
     assert len(kept) * 1000 <= replay.MOST_DEVICE_FRAMES and (kept[0], kept[-1]) == (0, 999)

@@ -95,7 +95,7 @@
 
   // Replays.
   const SVG = "http://www.w3.org/2000/svg";
-  const OUTCOMES = { d: "delivered", l: "late", x: "lost", e: "battery empty" };
+  const OUTCOMES = { d: "delivered", l: "late", x: "lost", e: "battery empty", r: "refused" };
   const MILLISECONDS = 350;
   const HALF = 500;
   function make(name, attributes, parent) {
@@ -110,6 +110,7 @@
       l: `M${x} ${y - 1.2 * r}l${1.1 * r} ${2 * r}h${-2.2 * r}Z`,
       x: `M${x - r} ${y - r}l${2 * r} ${2 * r}m0 ${-2 * r}l${-2 * r} ${2 * r}`,
       e: `M${x - r} ${y - r}h${2 * r}v${2 * r}h${-2 * r}Z`,
+      r: `M${x} ${y - 1.3 * r}l${1.3 * r} ${1.3 * r}l${-1.3 * r} ${1.3 * r}l${-1.3 * r} ${-1.3 * r}Z`,
     }[state];
     if (path) make("path", { class: state, d: path }, parent);
     else make("circle", { class: state, cx: x, cy: y, r: state === "d" ? r : 9 }, parent);

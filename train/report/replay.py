@@ -23,6 +23,8 @@ MOST_DEVICE_FRAMES = 40_000
 """Devices times rounds of one episode; of longer ones only some rounds are kept, evenly spread."""
 MARKS = {"delivered": "d", "late": "l", "lost": "x", "depleted": "e"}
 """What became of a device that took part, as a letter."""
+REFUSED = "r"
+"""The same of one whose update failed its check, where threats are simulated."""
 IDLE, UNLINKED = "i", "u"
 
 
@@ -77,9 +79,9 @@ def frame_of(recording: Recording) -> dict[str, Any]:
 
     Returns:
         ``round`` its number, 0 before the first; ``elapsed_s``, ``accuracy``, ``round_s``, ``energy_j``; and of every
-        device ``place_m`` (x, y one after the other), ``state`` (one letter of :data:`MARKS`, :data:`IDLE` or
-        :data:`UNLINKED`), ``subchannel`` (-1 if it does not take part), ``power`` (percent of the range in dB) and
-        ``battery`` (percent).
+        device ``place_m`` (x, y one after the other), ``state`` (one letter of :data:`MARKS`, :data:`REFUSED`,
+        :data:`IDLE` or :data:`UNLINKED`), ``subchannel`` (-1 if it does not take part), ``power`` (percent of the range
+        in dB) and ``battery`` (percent).
     """
     state = np.where(recording.link_up, IDLE, UNLINKED)
     channel, power = np.full(len(state), -1), np.zeros(len(state))
@@ -88,6 +90,8 @@ def frame_of(recording: Recording) -> dict[str, Any]:
         part = report["participation"]
         for name, letter in MARKS.items():
             state = np.where(report[name], letter, state)
+        if "refused" in report:
+            state = np.where(report["refused"], REFUSED, state)
         limits = recording.scenario.radio
         span = max(limits.max_power_dbm - limits.min_power_dbm, 1e-9)
         channel = np.where(part, report["subchannel"], -1)
