@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
@@ -141,6 +141,24 @@ def reject_unknown(names: Iterable[str], known: Iterable[str], of: str) -> None:
     for name in names:
         if name not in known:
             raise UnknownNameError(of, name, known, difflib.get_close_matches(str(name), known, n=1))
+
+
+def different_names(of: str, value: Any, known: Iterable[str]) -> tuple[str, ...]:
+    """A list of one or more names that all exist, none of them twice.
+
+    Args:
+        of: What the list is called.
+        value: The list, or whatever was given for it.
+        known: All names.
+
+    Raises:
+        InvalidValueError: For anything else, naming all that exist.
+    """
+    known = list(known)
+    named = list(value) if isinstance(value, Sequence) and not isinstance(value, str) else []
+    if not named or len(set(map(str, named))) < len(named) or not all(name in known for name in named):
+        raise InvalidValueError(of, value, f"different names out of {', '.join(known)}")
+    return tuple(named)
 
 
 @dataclass(frozen=True)

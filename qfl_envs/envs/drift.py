@@ -13,6 +13,7 @@ from qfl_envs.envs.features import Feature
 from qfl_envs.envs.pages import page
 from qfl_envs.envs.task import Task
 from qfl_envs.errors import InvalidValueError
+from qfl_envs.fields import different_names
 from qfl_envs.scenario import Scenario
 from qfl_envs.system.decision import Decision
 from qfl_envs.system.federation import FederatedSystem
@@ -60,12 +61,10 @@ class DriftTask(Task):
         numbers = all(isinstance(choice, int | float) and not isinstance(choice, bool) for choice in choices)
         if not choices or not numbers or not all(0.0 < choice <= 1.0 for choice in choices):
             raise InvalidValueError("participation_choices", participation_choices, "numbers above 0, up to 1")
-        named = list(adaptations) if isinstance(adaptations, Sequence) and not isinstance(adaptations, str) else []
-        if not named or len(set(map(str, named))) < len(named) or not all(name in list(KINDS) for name in named):
-            raise InvalidValueError("adaptations", adaptations, f"different names out of {', '.join(KINDS)}")
+        named = different_names("adaptations", adaptations, KINDS)
         super().__init__(scenario, reward_weights, vector_reward)
         self.time_share = True
-        self.adaptations = tuple(named)
+        self.adaptations = named
         # action 0 keeps the model; the others are all ways at the first share, then all at the second, ...
         ways = [way for name in named for way in KINDS[name]]
         kinds, settings = zip(*ways, strict=True)

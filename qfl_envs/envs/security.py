@@ -13,6 +13,7 @@ from qfl_envs.envs.features import Feature
 from qfl_envs.envs.pages import page
 from qfl_envs.envs.task import Task
 from qfl_envs.errors import InvalidValueError
+from qfl_envs.fields import different_names
 from qfl_envs.scenario import Scenario
 from qfl_envs.security import AGGREGATIONS
 from qfl_envs.system.decision import Decision
@@ -21,6 +22,7 @@ from qfl_envs.system.report import RoundReport
 from qfl_envs.system.security.choices import OPTIONS, Choices
 from qfl_envs.system.security.robust import tolerated
 from qfl_envs.system.security.signs import SIGNS
+from qfl_envs.system.security.threats import classical_broken
 from qfl_envs.view import NetworkView, SecurityView
 
 USUAL: Mapping[str, tuple[str, ...]] = {
@@ -94,7 +96,7 @@ class SecurityTask(Task):
         """Their values."""
         state = system.state
         signs: dict[str, np.ndarray] = dict(zip(SIGNS, state.signs.T, strict=True))
-        broken = state.round_index >= state.q_day_round[:, 0]
+        broken = classical_broken(state.round_index, state.q_day_round)
         return signs | {"classical_broken": broken.astype(float), "key_bits": state.key_bits}
 
     def decide(self, system: FederatedSystem, actions: np.ndarray) -> Decision:
@@ -182,14 +184,12 @@ def _checked_options(options: Mapping[str, Sequence[str]] | None) -> dict[str, t
     for part, names in (options or {}).items():
         if part not in OPTIONS:
             raise InvalidValueError("options", part, f"some of {', '.join(OPTIONS)}")
-        listed = list(names) if isinstance(names, Sequence) and not isinstance(names, str) else []
-        if not listed or len(set(map(str, listed))) < len(listed) or not all(name in OPTIONS[part] for name in listed):
-            raise InvalidValueError(f"options[{part!r}]", names, f"different names out of {', '.join(OPTIONS[part])}")
+        listed = different_names(f"options[{part!r}]", names, OPTIONS[part])
         if part == "aggregation" and listed[0] != AGGREGATIONS[0]:
             raise InvalidValueError(
                 "options['aggregation']", names, "a list that begins with 'mean', which is always open"
             )
-        checked[part] = tuple(listed)
+        checked[part] = listed
     return checked
 
 

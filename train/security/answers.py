@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import torch
 
 from qfl_envs.system.decision import Decision
 from qfl_envs.system.federation import FederatedSystem
 from qfl_envs.system.learning.learner import Learner
-from qfl_envs.system.security.inference import adversarial, losses, membership_advantage, membership_auc
+from qfl_envs.system.security.inference import accuracy, adversarial, losses, membership_advantage, membership_auc
 from train.progress import progress_bar
 from train.security.defences import scenario_of
 
@@ -56,16 +55,9 @@ def rows(preset: str = "tiny", rounds: int = 20, seeds: int = 3, partition: str 
             right = []
             for parameters in system.state.parameters:
                 pushed = adversarial(learner.model, parameters, held_out, true, bound) if bound else held_out
-                right.append(accuracy(learner, parameters, pushed, true))
+                right.append(accuracy(learner.model, parameters, pushed, true))
                 bar.update()
             auc, advantage = (float(number) for number in np.mean(told, axis=0))
             row = {"push_rad": bound, "accuracy": float(np.mean(right))}
             found.append(row | {"membership_auc": auc, "membership_advantage": advantage})
     return found
-
-
-def accuracy(learner: Learner, parameters: np.ndarray, samples: np.ndarray, labels: np.ndarray) -> float:
-    """Share of samples (S, F) that a model of parameters (P) takes for what they are."""
-    with torch.no_grad():
-        held, given = (torch.from_numpy(np.asarray(part, dtype=np.float32))[None] for part in (parameters, samples))
-        return float((learner.model.logits(held, given)[0].argmax(-1).numpy() == labels).mean())

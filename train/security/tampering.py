@@ -6,11 +6,10 @@ import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from qfl_envs.system.security.ledger import Ledger, verify
+from qfl_envs.system.security.ledger import Ledger, line_of, verify
 from qfl_envs.system.security.primitives import SigningKey, VerifyingKey
 
 Lines = list[bytes]
@@ -29,7 +28,7 @@ def altered(lines: Lines, at: int) -> Lines:
     """Another update in an entry, and nothing else."""
     entry = json.loads(lines[at])
     entry["update"] = hashlib.sha256(b"another update").hexdigest()
-    return [*lines[:at], _line(entry), *lines[at + 1 :]]
+    return [*lines[:at], line_of(entry), *lines[at + 1 :]]
 
 
 def rewritten(lines: Lines, at: int) -> Lines:
@@ -77,12 +76,8 @@ def relinked(lines: Lines) -> Lines:
     """The same entries, every one of which holds the hash of the one before it."""
     found = lines[:1]
     for line in lines[1:]:
-        found.append(_line({**json.loads(line), "previous": _hash(found[-1])}))
+        found.append(line_of({**json.loads(line), "previous": _hash(found[-1])}))
     return found
-
-
-def _line(entry: dict[str, Any]) -> bytes:
-    return json.dumps(entry, sort_keys=True, separators=(",", ":")).encode()
 
 
 def _hash(line: bytes) -> str:
@@ -102,7 +97,7 @@ def by_signatures(lines: Lines, path: Path) -> bool:
     for line in lines[1:]:
         entry = json.loads(line)
         signature = bytes.fromhex(entry.pop("signature"))
-        if not keys[entry["device"]].verify(signature, _line(entry)):
+        if not keys[entry["device"]].verify(signature, line_of(entry)):
             return True
     return False
 

@@ -11,20 +11,27 @@ from qfl_envs.errors import InvalidValueError
 from qfl_envs.system.security.quantisation import modulus_bits
 from qfl_envs.system.security.schemes import KEY_EXCHANGES
 
-KEY_BITS = SHARE_BITS = 256
+SHARE_BITS = 256
 ROUNDS = 4
 """Advertise keys, share keys, send masked numbers, unmask."""
 
 
-def client_bits(clients: int, parameters: int, bits: int = 16) -> int:
+def client_bits(clients: int, parameters: int, bits: int = 16, exchange: str = "x25519") -> int:
     """Bits to and from a client: 2 n keys, 5 n - 4 shares, and the masked numbers (Bonawitz et al. 2017, section 7.1).
+
+    The published formula has keys of 256 bits, which are those of X25519. Keys of ML-KEM are longer, and every pair
+    needs a message, for masks and for shares.
 
     Args:
         clients: n.
         parameters: m numbers of an update.
         bits: Of each number.
+        exchange: By which pairs agree on secrets.
     """
-    return 2 * clients * KEY_BITS + (5 * clients - 4) * SHARE_BITS + parameters * modulus_bits(clients, bits)
+    scheme = KEY_EXCHANGES[exchange]
+    messages = 0 if exchange == "x25519" else 4 * (clients - 1)
+    keys = 8 * (2 * clients * scheme.public_key_bytes + messages * scheme.ciphertext_bytes)
+    return keys + (5 * clients - 4) * SHARE_BITS + parameters * modulus_bits(clients, bits)
 
 
 def expansion(clients: int, parameters: int, bits: int = 16) -> float:

@@ -272,7 +272,7 @@ class Guard:
         if not self._threatened and security.protection == "modelled":
             guarded.refused = guarded.forged = guarded.poisoned = guarded.read = guarded.recorded = nobody
             return result, delivered
-        broken = self.broken(state)
+        broken = threats.classical_broken(state.round_index, state.q_day_round)
         liars = self._attackers(state) & delivered
         if result is not None:
             honest = ~liars[result.updates.row, result.updates.device]
@@ -289,10 +289,6 @@ class Guard:
         guarded.refused = refused
         guarded.forged, guarded.poisoned = tampered & ~refused, liars & accepted
         return result, accepted
-
-    def broken(self, state: SystemState) -> np.ndarray:
-        """(E) bool, where classical schemes have fallen."""
-        return np.asarray(state.round_index >= state.q_day_round[:, 0])
 
     def _lie(self, guarded: GuardedRound, result: LocalResult, liars: np.ndarray) -> LocalResult:
         """What hostile devices send."""
@@ -382,8 +378,7 @@ class Guard:
             self.security,
             result,
             weights,
-            choices.aggregation,
-            choices.screening,
+            choices,
             guarded.groups,
             guarded.normal.get("privacy"),
         )
@@ -438,7 +433,7 @@ class Guard:
         heard = np.where(open_now, error_rate(intercepted, self.air.device_error), 0.0).sum(-1)
         # of channels none of which lets anything through, no better rate is known than a coin's
         guarded.qber = np.divide(heard, open_now.sum(-1), out=np.full(len(heard), 0.5), where=open_now.any(-1))
-        now_broken = state.round_index + 1 >= state.q_day_round[:, 0]
+        now_broken = threats.classical_broken(state.round_index + 1, state.q_day_round)
         kept = state.exposed[:, 1] + guarded.recorded.sum(-1)
         guarded.opened = np.where(now_broken, kept, 0.0)
         read = state.exposed[:, 0] + guarded.read.sum(-1) + guarded.opened

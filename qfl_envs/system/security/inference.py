@@ -11,10 +11,19 @@ from qfl_envs.system.learning.training import cross_entropy
 
 def losses(model: Model, parameters: np.ndarray, samples: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Cross-entropy (S) in nats of parameters (P) on samples (S, F)."""
+    return cross_entropy(_scores(model, parameters, samples), torch.as_tensor(labels)[None])[0].numpy()
+
+
+def accuracy(model: Model, parameters: np.ndarray, samples: np.ndarray, labels: np.ndarray) -> float:
+    """Share of samples (S, F) that a model of parameters (P) takes for what they are."""
+    return float((_scores(model, parameters, samples)[0].argmax(-1).numpy() == labels).mean())
+
+
+def _scores(model: Model, parameters: np.ndarray, samples: np.ndarray) -> torch.Tensor:
+    """(1, S, classes) logits."""
     with torch.no_grad():
         held, given = (torch.from_numpy(np.asarray(part, dtype=np.float32))[None] for part in (parameters, samples))
-        scores = model.logits(held, given)
-        return cross_entropy(scores, torch.as_tensor(labels)[None])[0].numpy()
+        return model.logits(held, given)
 
 
 def membership_auc(members: np.ndarray, others: np.ndarray) -> float:

@@ -61,13 +61,13 @@ class Ledger:
         """Append an update, of which only the hash is kept, signed by its device."""
         digest = hashlib.sha256(update).hexdigest()
         entry = {"round": round_index, "device": device, "update": digest, "previous": self._head}
-        signature = self._keys[device].sign(_bytes(entry)).hex()
+        signature = self._keys[device].sign(line_of(entry)).hex()
         self._head = self._append({**entry, "signature": signature})
 
     def _append(self, entry: dict[str, Any]) -> str:
         with self.path.open("ab") as file:
-            file.write(_bytes(entry) + b"\n")
-        return hashlib.sha256(_bytes(entry)).hexdigest()
+            file.write(line_of(entry) + b"\n")
+        return hashlib.sha256(line_of(entry)).hexdigest()
 
 
 def verify(path: Path) -> Verdict:
@@ -96,7 +96,7 @@ def _problem(line: bytes, head: str, last_round: int, keys: dict[int, VerifyingK
     """What is wrong with an entry, None if nothing is; and its round."""
     try:
         entry = json.loads(line)
-        if not isinstance(entry, dict) or entry.keys() != FIELDS or _bytes(entry) != line:
+        if not isinstance(entry, dict) or entry.keys() != FIELDS or line_of(entry) != line:
             return "not of the form of an entry", 0
         written = entry.pop("signature")
         signature = bytes.fromhex(written)
@@ -109,13 +109,13 @@ def _problem(line: bytes, head: str, last_round: int, keys: dict[int, VerifyingK
         return "does not follow the entry before it", 0
     if device not in keys:
         return f"of device {device}, whose key is not in the ledger", 0
-    if not keys[device].verify(signature, _bytes(entry)):
+    if not keys[device].verify(signature, line_of(entry)):
         return "signature does not verify", 0
     if of_round < last_round:
         return f"round {of_round} after round {last_round}", 0
     return None, of_round
 
 
-def _bytes(entry: dict[str, Any]) -> bytes:
+def line_of(entry: dict[str, Any]) -> bytes:
     """The one way to write an entry."""
     return json.dumps(entry, sort_keys=True, separators=(",", ":")).encode()

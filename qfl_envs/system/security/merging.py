@@ -9,10 +9,11 @@ import numpy as np
 from qfl_envs.security import AGGREGATIONS, SCREENINGS, Security
 from qfl_envs.system.learning.aggregation import Updates, total_per_system
 from qfl_envs.system.learning.work import LocalResult
+from qfl_envs.system.security.choices import Choices
 from qfl_envs.system.security.privacy import private_update
 from qfl_envs.system.security.quantisation import decode_sum, encode
 from qfl_envs.system.security.robust import clipped, gather, median, merge
-from qfl_envs.system.security.round_cost import Groups
+from qfl_envs.system.security.round_cost import Groups, mask_exchange
 from qfl_envs.system.security.screening import screen
 from qfl_envs.system.security.secure_aggregation import secure_sum
 
@@ -52,8 +53,7 @@ def merge_round(
     security: Security,
     result: LocalResult,
     weights: np.ndarray,
-    aggregation: np.ndarray,
-    screening: np.ndarray,
+    choices: Choices,
     groups: Groups,
     noise: np.ndarray | None,
 ) -> MergedRound:
@@ -63,14 +63,13 @@ def merge_round(
         security: What is the same in all systems.
         result: What arrived and was accepted.
         weights: (M) weight of each update in a mean.
-        aggregation: (E) places in :data:`qfl_envs.security.AGGREGATIONS`.
-        screening: (E) places in :data:`qfl_envs.security.SCREENINGS`; nothing is screened where updates are masked.
+        choices: How each system merges and screens; nothing is screened where updates are masked.
         groups: Participants that mask together.
         noise: (E, P) standard normal numbers of privacy; None without.
     """
-    systems, updates = len(aggregation), result.updates
-    masked = aggregation[updates.row] == AGGREGATIONS.index("secure")
-    passed = masked | _passed(security, updates, screening, systems)
+    aggregation, updates = choices.aggregation, result.updates
+    systems = len(aggregation)
+    passed = choices.secure[updates.row] | _passed(security, updates, choices.screening, systems)
     kept = result
     if not passed.all():
         kept, weights = only(result, passed), weights[passed]
@@ -90,7 +89,7 @@ def merge_round(
     for place in np.unique(aggregation):
         name, rows = AGGREGATIONS[place], np.flatnonzero(aggregation == place)
         if name == "secure":
-            _add_masked(security, kept.updates, weights, rows, groups, update, merged)
+            _add_masked(security, kept.updates, weights, choices, groups, update, merged)
             continue
         if name == "mean" and noise is None:
             continue
@@ -103,10 +102,7 @@ def merge_round(
         update = private_update(
             update, np.where(merged, gathered.count, 0), security.noise_multiplier, security.clip_norm, noise
         )
-    if noise is None:
-        single = plain[kept.updates.row]
-    else:
-        single = np.zeros(len(kept.updates), dtype=bool)
+    single = plain[kept.updates.row] & (noise is None)
     result, weights = _with_merged(kept, weights, single, update, merged)
     return MergedRound(
         result,
@@ -136,14 +132,15 @@ def _passed(security: Security, updates: Updates, screening: np.ndarray, systems
     if not (kind > 0).any() or not passed.any():
         return passed
     sane = Updates(updates.row[passed], updates.device[passed], updates.change[passed].astype(float))
-    gathered = gather(sane, np.ones(len(sane)), systems)
-    norm = np.linalg.norm(sane.change, axis=-1)
-    usual = np.linalg.norm(gathered.change, axis=-1)
-    usual = median(replace(gathered, change=usual[..., None]))[sane.row, 0]
-    short = norm <= security.norm_factor * usual
-    along = (sane.change * median(gathered)[sane.row]).sum(-1) >= 0.0
-    of_sane = kind[passed]
-    passed[passed] = np.where(of_sane == _NORM, short, np.where(of_sane == _DIRECTION, along, True))
+    of_sane, stays, alike = kind[passed], np.ones(len(sane), dtype=bool), np.ones(len(sane))
+    if (of_sane == _NORM).any():
+        norm = np.linalg.norm(sane.change, axis=-1)
+        usual = median(gather(replace(sane, change=norm[:, None]), alike, systems))[sane.row, 0]
+        stays &= (of_sane != _NORM) | (norm <= security.norm_factor * usual)
+    if (of_sane == _DIRECTION).any():
+        along = (sane.change * median(gather(sane, alike, systems))[sane.row]).sum(-1)
+        stays &= (of_sane != _DIRECTION) | (along >= 0.0)
+    passed[passed] = stays
     return passed
 
 
@@ -151,13 +148,13 @@ def _add_masked(
     security: Security,
     updates: Updates,
     weights: np.ndarray,
-    rows: np.ndarray,
+    choices: Choices,
     groups: Groups,
     update: np.ndarray,
     merged: np.ndarray,
 ) -> None:
     """Fill in the mean that the sums of masked updates give, where enough of a group are left to unmask them."""
-    of_rows = np.isin(updates.row, rows)
+    of_rows = choices.secure[updates.row]
     row, device = updates.row[of_rows], updates.device[of_rows]
     if not len(row):
         return
@@ -173,20 +170,23 @@ def _add_masked(
         inside = np.flatnonzero(place == one)
         system = row[inside[0]]
         if security.protection == "executed":
-            total = _executed_sum(security, numbers[inside], int(size[inside[0]]))
+            exchange = mask_exchange(choices.names(system)["key_exchange"])
+            total = _executed_sum(security, numbers[inside], int(size[inside[0]]), exchange)
         else:
             total = numbers[inside].sum(0)
         update[system] += decode_sum(total, len(inside), security.sum_bound, security.sum_bits)
         merged[system] = True
     weight = total_per_system(np.where(enough, share, 0.0)[:, None], row, len(update))
-    update[rows] /= np.maximum(weight[rows], 1e-300)
+    update[choices.secure] /= np.maximum(weight[choices.secure], 1e-300)
 
 
-def _executed_sum(security: Security, numbers: np.ndarray, size: int) -> np.ndarray:
+def _executed_sum(security: Security, numbers: np.ndarray, size: int, exchange: str) -> np.ndarray:
     """The sum by the protocol itself; members of the group whose numbers never came leave before they send."""
     absent = np.zeros((size - len(numbers), numbers.shape[1]), dtype=np.int64)
     dropped = range(len(numbers), size)
-    done = secure_sum(np.concatenate([numbers, absent]), security.sum_bits, size // 2 + 1, drop_before_sending=dropped)
+    done = secure_sum(
+        np.concatenate([numbers, absent]), security.sum_bits, size // 2 + 1, exchange, drop_before_sending=dropped
+    )
     assert done.total is not None, done.failure  # the threshold was looked at before
     return done.total.astype(np.int64)
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 
 from qfl_envs.security import KEY_EXCHANGES, SIGNATURES, Security
-from qfl_envs.system.security.aggregation_cost import KEY_BITS, ROUNDS, SHARE_BITS, client_cycles
+from qfl_envs.system.security.aggregation_cost import ROUNDS, client_bits, client_cycles
 from qfl_envs.system.security.key_pool import FreeSpace
 from qfl_envs.system.security.protection import TAG_BYTES, Protection
-from qfl_envs.system.security.schemes import KEY_EXCHANGES as SCHEMES
+from qfl_envs.system.security.quantisation import modulus_bits
 
 SESSION_BITS = 256
 """Key that one update takes from a pool: of AES-256."""
@@ -71,27 +71,6 @@ def mask_exchange(key_exchange: str) -> str:
     return _MASK_EXCHANGE.get(key_exchange, key_exchange)
 
 
-def masking_bits(clients: np.ndarray, numbers: np.ndarray, bits: int, exchange: str) -> np.ndarray:
-    """Bits to and from a client of secure aggregation: keys, shares and masked numbers.
-
-    With X25519 it is the published formula 256 (7 n - 4) + m ceil(log2 R); keys and messages of ML-KEM are longer.
-
-    Args:
-        clients: n.
-        numbers: m.
-        bits: Of each number.
-        exchange: Of pairs.
-    """
-    scheme = SCHEMES[exchange]
-    keys = 2.0 * clients * 8 * scheme.public_key_bytes
-    if exchange != "x25519":
-        # a message to, and one from, every other, for masks and for shares
-        keys = keys + 4.0 * np.maximum(clients - 1, 0) * 8 * scheme.ciphertext_bytes
-    assert KEY_BITS == 8 * SCHEMES["x25519"].public_key_bytes
-    width = np.ceil(np.log2(np.maximum(clients, 1) * (2.0**bits - 1) + 1))
-    return np.asarray(keys + np.maximum(5 * clients - 4, 0) * SHARE_BITS + numbers * width)
-
-
 def round_cost(
     security: Security,
     signature: np.ndarray,
@@ -147,9 +126,10 @@ def round_cost(
     for place in set(key_exchange[secure].tolist()) if masks else ():
         rows = secure & (key_exchange == place)
         exchange = mask_exchange(KEY_EXCHANGES[place])
-        masked = masking_bits(groups.size[rows], numbers[rows, None], security.sum_bits, exchange)
-        bits[rows] += masked - numbers[rows, None] * bits_per_number
-        cycles[rows] += _masking_cycles(groups.size[rows], exchange)
+        size, sum_bits = np.maximum(groups.size[rows], 1), security.sum_bits
+        bits[rows] += _by_size(partial(client_bits, parameters=0, bits=sum_bits, exchange=exchange), size)
+        bits[rows] += numbers[rows, None] * (_by_size(partial(modulus_bits, bits=sum_bits), size) - bits_per_number)
+        cycles[rows] += _by_size(partial(client_cycles, exchange=exchange), size)
     seconds = cycles / cpu_hz + wait_s
     if masks:
         seconds += np.where(secure, (ROUNDS - 1) * security.round_trip_s, 0.0)[:, None]
@@ -194,10 +174,10 @@ def _add(
     bits[rows] += 8 * protection.upload_bytes
 
 
-def _masking_cycles(clients: np.ndarray, exchange: str) -> np.ndarray:
-    """Cycles of a client in groups of sizes (...)."""
-    by_size = {int(size): client_cycles(max(int(size), 1), exchange) for size in np.unique(clients)}
-    return np.vectorize(by_size.__getitem__, otypes=[float])(clients)
+def _by_size(cost: Callable[[int], float], clients: np.ndarray) -> np.ndarray:
+    """What a client costs in groups of sizes (...), of which there are few."""
+    sizes, place = np.unique(clients, return_inverse=True)
+    return np.array([cost(int(size)) for size in sizes], dtype=float)[place.reshape(clients.shape)]
 
 
 def air(security: Security) -> FreeSpace:

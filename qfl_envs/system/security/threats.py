@@ -41,6 +41,11 @@ def afterwards(security: Security, on: np.ndarray, uniform: np.ndarray) -> np.nd
     return np.where(on, uniform >= security.threat_ends, possible(security) & (uniform < security.threat_begins))
 
 
+def classical_broken(round_index: np.ndarray, of_q_day: np.ndarray) -> np.ndarray:
+    """(E) bool, where classical schemes have fallen in a round (E), given that of Q-day (E, 1)."""
+    return np.asarray(round_index >= of_q_day[:, 0])
+
+
 def q_day_round(security: Security, uniform: np.ndarray) -> np.ndarray:
     """(E, 1) round from which on classical schemes are broken, from numbers uniform in [0, 1); infinite for never."""
     if not security.quantum_computer:

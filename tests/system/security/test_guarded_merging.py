@@ -1,9 +1,11 @@
 import numpy as np
 import pytest
 
-from qfl_envs.security import AGGREGATIONS, SCREENINGS, Security
+from qfl_envs.security import Security
 from qfl_envs.system.learning.aggregation import Updates
 from qfl_envs.system.learning.work import LocalResult
+from qfl_envs.system.security import merging
+from qfl_envs.system.security.choices import Choices
 from qfl_envs.system.security.merging import merge_round
 from qfl_envs.system.security.round_cost import groups_of_participants
 from qfl_envs.system.security.signs import looks, turned
@@ -20,8 +22,7 @@ def merged(heard, aggregation="mean", weights=None, noise=None, **security):
     settings = Security(aggregation=aggregation, **security)
     weights = np.ones(len(heard)) if weights is None else np.asarray(weights, dtype=float)
     groups = groups_of_participants(np.ones((1, 8), dtype=bool), settings.group_size)
-    places = np.array([AGGREGATIONS.index(aggregation)]), np.array([SCREENINGS.index(settings.screening)])
-    return merge_round(settings, result, weights, *places, groups, noise)
+    return merge_round(settings, result, weights, Choices.usual(settings, 1), groups, noise)
 
 
 @pytest.mark.parametrize("protection", ["modelled", "executed"])
@@ -31,6 +32,22 @@ def test_a_masked_sum_needs_more_than_half_of_those_who_masked(heard, failed, pr
     assert found.failed.tolist() == [failed]
     if not failed:
         assert found.result.updates.change[0] == pytest.approx(CHANGE[list(heard)].mean(0), abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "of_pairs"), [("none", "x25519"), ("ml-kem-768", "ml-kem-768"), ("qkd", "ml-kem-768")]
+)
+def test_pairs_agree_on_their_masks_by_the_exchange_that_was_chosen(monkeypatch, chosen, of_pairs):
+    played, secure_sum = [], merging.secure_sum
+
+    def recorded(numbers, bits, threshold, exchange, **keywords):
+        played.append(exchange)
+        return secure_sum(numbers, bits, threshold, exchange, **keywords)
+
+    monkeypatch.setattr(merging, "secure_sum", recorded)
+    found = merged(range(5), "secure", protection="executed", key_exchange=chosen)
+    assert played == [of_pairs]
+    assert found.result.updates.change[0] == pytest.approx(CHANGE[:5].mean(0), abs=1e-4)
 
 
 def test_a_group_that_is_too_small_leaves_the_others():
