@@ -224,7 +224,8 @@ def _matrix(options: Namespace, preset: str, chosen: Any) -> Any:
     from train import outside
     from train.matrix import Matrix
 
-    environments = tuple(options.env or ENVIRONMENTS)
+    of_line_up = [env_id for env_id in ENVIRONMENTS if env_id in chosen.competitors]
+    environments = tuple(options.env or of_line_up or ENVIRONMENTS)
     reject_unknown(environments, ENVIRONMENTS, "environment")
     if options.competitor:
         names, only = tuple(dict.fromkeys(options.competitor)), {}

@@ -18,7 +18,8 @@ class LineUp:
     Attributes:
         seeds: Test seeds.
         steps: Training budget in each environment, of all agents that learn there; shipped ones in those not named.
-        competitors: Names in each environment; those that play unasked in those not named.
+        competitors: Names in each environment, which are those that are played if no other is asked for; in others,
+            those play that do so unasked. Nothing for all environments.
     """
 
     seeds: int

@@ -4,6 +4,8 @@ import pytest
 
 from qfl_envs.registration import ENVIRONMENTS
 from train import competitors
+from train.cli import _parser
+from train.commands import _matrix
 from train.line_ups import SHIPPED, line_up
 from train.matrix import Matrix
 from train.statistics import MIN_SEEDS
@@ -54,3 +56,19 @@ def test_all_agents_that_learn_in_an_environment_get_its_budget():
     for entry in matrix.entries():
         if competitors.is_trained(entry[1]):
             assert matrix.plan(entry).steps == found.steps[entry[0]]
+
+
+@pytest.mark.parametrize(
+    ("words", "played"),
+    [
+        (["--quick"], set(ENVIRONMENTS) - {"qfl/Security-v0"}),
+        (["--full"], set(ENVIRONMENTS)),
+        ([], set(ENVIRONMENTS)),
+        (["--quick", "--env", "qfl/Security-v0"], {"qfl/Security-v0"}),
+    ],
+)
+def test_the_environments_of_a_line_up_are_played_and_no_others_unless_they_are_asked_for(words, played):
+    options = _parser().parse_args(["leaderboard", *words])
+    pace = "quick" if options.quick else "full" if options.full else None
+    matrix = _matrix(options, "small", line_up(pace))
+    assert {env_id for env_id, _ in matrix.entries()} == played
