@@ -29,10 +29,11 @@ class TestListening:
 
 class TestHiding:
     def test_messages_that_hide_pass_the_test_and_plain_numbers_do_not(self):
-        generator = np.random.default_rng(0)
-        assert hiding.subsets_uniform("ghz", 4, 1000, generator) >= 0.8
-        assert hiding.subsets_uniform("masked", 4, 1000, generator) >= 0.8
-        assert hiding.subsets_uniform("plain", 4, 1000, generator) == 0.0
+        # masks come from the operating system and differ in every run: a level that chance does not reach
+        generator, level = np.random.default_rng(0), 1e-9
+        assert hiding.subsets_uniform("ghz", 4, 1000, generator, level) == 1.0
+        assert hiding.subsets_uniform("masked", 4, 1000, generator, level) == 1.0
+        assert hiding.subsets_uniform("plain", 4, 1000, generator, level) == 0.0
 
     def test_all_messages_together_give_the_sum_away(self):
         numbers = np.random.default_rng(0).integers(0, 2**16, (4, 500))

@@ -14,7 +14,7 @@ from qfl_envs.system.security.secure_aggregation import Client, secure_sum
 
 BITS = 16
 LEVEL = 0.01
-"""Of the test."""
+"""Of the test, if none is named: that share of uniform messages is found uneven by chance."""
 VISIBILITY = 0.95
 """Of imperfect states."""
 
@@ -59,21 +59,24 @@ MESSAGES: dict[str, Callable[[np.ndarray, np.random.Generator], np.ndarray]] = {
 }
 
 
-def uniform(messages: np.ndarray) -> bool:
-    """Whether a chi-squared test finds nothing in messages (m, k) bool of k clients, taken together."""
+def uniform(messages: np.ndarray, level: float = LEVEL) -> bool:
+    """Whether a chi-squared test of that level finds nothing in messages (m, k) bool of k clients, taken together."""
     cells = messages @ (1 << np.arange(messages.shape[1]))
-    return bool(chisquare(np.bincount(cells, minlength=2 ** messages.shape[1])).pvalue >= LEVEL)
+    return bool(chisquare(np.bincount(cells, minlength=2 ** messages.shape[1])).pvalue >= level)
 
 
-def subsets_uniform(name: str, clients: int, samples: int, generator: np.random.Generator) -> float:
-    """Share of the proper subsets of so many clients' messages in which the test finds nothing.
+def subsets_uniform(
+    name: str, clients: int, samples: int, generator: np.random.Generator, level: float = LEVEL
+) -> float:
+    """Share of the proper subsets of so many clients' messages in which a test of that level finds nothing.
 
-    Every client's number is the same in all samples, so that whatever a message tells of it shows.
+    Every client's number is the same in all samples, so that whatever a message tells of it shows. Subsets share
+    messages: where one is found uneven by chance, several are.
     """
     held = generator.integers(0, 2**BITS, clients)
     messages = MESSAGES[name](np.repeat(held[:, None], samples, axis=1), generator)
     subsets = [[bit for bit in range(clients) if mask >> bit & 1] for mask in range(1, 2**clients - 1)]
-    return float(np.mean([uniform(messages[:, subset]) for subset in subsets]))
+    return float(np.mean([uniform(messages[:, subset], level) for subset in subsets]))
 
 
 def exact_sums(name: str, clients: int, length: int, generator: np.random.Generator) -> float:
