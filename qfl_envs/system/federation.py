@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,61 +21,22 @@ from qfl_envs.scenario import Scenario
 from qfl_envs.system import devices, evolution, memory
 from qfl_envs.system.decision import Decision, fill_dealt, repair
 from qfl_envs.system.difficulty import Difficulty
+from qfl_envs.system.initial import initial_state
 from qfl_envs.system.learning.adaptation import RETRAIN_FACTOR, leaves_body, num_trained, step_factor, uploaded_bits
-from qfl_envs.system.learning.drift import num_worlds, onset_round, severity
-from qfl_envs.system.learning.shapes import NUM_CLASSES, kept_parameters, model_bits, payload_bits
-from qfl_envs.system.learning.work import LocalResult, LocalWork
-from qfl_envs.system.network import channel, links, mobility, radio
+from qfl_envs.system.learning.drift import severity
+from qfl_envs.system.learning.shapes import model_bits, payload_bits
+from qfl_envs.system.learning.work import LocalWork
+from qfl_envs.system.network import channel, mobility, radio
 from qfl_envs.system.random import RowRandom
-from qfl_envs.system.report import RoundReport, fairness
+from qfl_envs.system.report import RoundReport
+from qfl_envs.system.round import Round
 from qfl_envs.system.server import Server
 from qfl_envs.system.state import SystemState
 from qfl_envs.system.upload import Downlink, deliver
 
 if TYPE_CHECKING:
     from qfl_envs.system.learning.work import LocalLearner
-    from qfl_envs.system.security.guard import Guard, GuardedRound
-
-
-@dataclass
-class _Round:
-    """What the steps of one round hand on to each other; arrays as in :class:`RoundReport` and :class:`Decision`."""
-
-    uniform: dict[str, np.ndarray]
-    normal: dict[str, np.ndarray]
-    serving: np.ndarray
-    offer: devices.Offer
-    participate: np.ndarray = field(init=False)
-    repaired: np.ndarray = field(init=False)
-    subchannel: np.ndarray = field(init=False)
-    power_dbm: np.ndarray = field(init=False)
-    power_w: np.ndarray = field(init=False)
-    cpu_hz: np.ndarray = field(init=False)
-    local_steps: np.ndarray = field(init=False)
-    adaptation: np.ndarray = field(init=False)
-    setting: np.ndarray | None = None
-    band_share: np.ndarray | None = None
-    time_share: np.ndarray = field(init=False)
-    compute_s: np.ndarray = field(init=False)
-    protect_s: np.ndarray = field(init=False)
-    upload_s: np.ndarray = field(init=False)
-    energy_j: np.ndarray = field(init=False)
-    round_s: np.ndarray = field(init=False)
-    spent_j: np.ndarray = field(init=False)
-    rates_bps: np.ndarray = field(init=False)
-    gain: np.ndarray = field(init=False)
-    bits_sent: np.ndarray = field(init=False)
-    delivered: np.ndarray = field(init=False)
-    late: np.ndarray = field(init=False)
-    lost: np.ndarray = field(init=False)
-    depleted: np.ndarray = field(init=False)
-    trains: np.ndarray = field(init=False)
-    drifted: np.ndarray = field(init=False)
-    payload_bits: np.ndarray = field(init=False)
-    result: LocalResult | None = None
-    guarded: GuardedRound | None = None
-    best_before: np.ndarray = field(init=False)
-    device_accuracy_before: np.ndarray = field(init=False)
+    from qfl_envs.system.security.guard import Guard
 
 
 class FederatedSystem:
@@ -190,99 +150,19 @@ class FederatedSystem:
             self.state.put(rows, state)
 
     def _initial_state(self, random: RowRandom) -> SystemState:
-        """Place devices, deal data and batteries, and measure the untrained model."""
-        scenario, fleet, learning = self.scenario, self.scenario.fleet, self.scenario.learning
-        systems, n, c = len(random.generators), scenario.num_devices, scenario.radio.num_cells
-        parameters, worlds = kept_parameters(scenario), num_worlds(scenario.drift)
-        uniform = random.uniform(
-            place=(n, 3),
-            heading=(n,),
-            link=(n,),
-            cpu=(n,),
-            shot=(n,),
-            battery=(n,),
-            drift=(1 + n,),
-        )
-        normal = random.normal(
-            velocity=(n, 2), shadowing=(n, c), rician=(n,), scatter=(n, c, scenario.radio.num_subchannels, 2), load=(n,)
-        )
-        mean_velocity = mobility.mean_velocity(fleet, uniform["heading"])
-        spread = self.difficulty.heterogeneity
-        battery_j = devices.draw_per_device(fleet.battery_j, uniform["battery"], spread)
-        rician_k_db = scenario.radio.rician_k_db + scenario.radio.rician_k_std_db * normal["rician"]
-        # what a product of floating point is above a whole number is no device
-        of_fleet = np.arange(n) < np.ceil(self.difficulty.fleet * n - 1e-9)
-        controlled = parameters if learning.server_rule == "scaffold" else 0
-        flying = parameters if scenario.goes_on else 0
-        state = SystemState(
-            position_m=mobility.place(scenario.radio, uniform["place"]),
-            velocity_mps=mean_velocity + fleet.speed_std_mps * normal["velocity"],
-            mean_velocity_mps=mean_velocity,
-            shadowing_db=scenario.radio.shadowing_db * normal["shadowing"],
-            rician_k=10 ** (rician_k_db / 10),
-            scatter=channel.complex_normal(normal["scatter"]),
-            gain=np.zeros(()),
-            mean_gain=np.zeros(()),
-            active=np.tile(of_fleet, (systems, 1)),
-            link_up=links.start_up(scenario.radio, uniform["link"]),
-            max_cpu_hz=devices.draw_per_device(fleet.cpu_hz, uniform["cpu"], spread),
-            shot_s=devices.draw_per_device(fleet.shot_s, uniform["shot"], spread),
-            load_normal=normal["load"],
-            battery_j=battery_j,
-            full_battery_j=battery_j.copy(),
-            busy_s=np.zeros((systems, n)),
-            sample_index=np.zeros((systems, worlds, n, 1), dtype=np.int32),
-            num_samples=np.ones((systems, n), dtype=np.int64),
-            label_map=np.tile(np.arange(NUM_CLASSES), (systems, worlds, 1)),
-            label_share=np.zeros((systems, worlds, n, NUM_CLASSES)),
-            onset_round=onset_round(scenario.drift, uniform["drift"]),
-            drift_strength=np.full(systems, self.difficulty.drift),
-            parameters=np.zeros((systems, parameters), dtype=np.float32),
-            first_moment=np.zeros((systems, parameters), dtype=np.float32),
-            second_moment=np.zeros((systems, parameters), dtype=np.float32),
-            adam_steps=np.zeros(systems, dtype=np.int64),
-            updates=np.zeros(systems, dtype=np.int64),
-            local_rate=np.full(systems, learning.local_rate),
-            dropout=np.full(systems, learning.dropout),
-            activation_bits=np.full(systems, learning.activation_bits or 0),
-            controls=np.zeros((systems, n, controlled)),
-            server_control=np.zeros((systems, controlled)),
-            flight=np.zeros((systems, n, flying), dtype=np.float32),
-            flight_arrives=np.zeros((systems, n), dtype=bool),
-            flight_weight=np.zeros((systems, n)),
-            held_version=np.zeros((systems, n), dtype=np.int64),
-            received_loss=np.zeros((systems, n)),
-            accuracy=np.zeros(systems),
-            start_accuracy=np.zeros(systems),
-            best_accuracy=np.zeros(systems),
-            loss=np.zeros(systems),
-            device_loss=np.zeros((systems, n)),
-            device_accuracy=np.zeros((systems, n)),
-            reported_loss=np.full((systems, n), np.log(NUM_CLASSES)),
-            age=np.zeros((systems, n), dtype=np.int64),
-            round_index=np.zeros(systems, dtype=np.int64),
-            elapsed_s=np.zeros(systems),
-            energy_j=np.zeros(systems),
-            last_round_s=np.zeros(systems),
-            hostile=np.zeros((systems, 0), dtype=bool),
-            threats=np.zeros((systems, 0), dtype=bool),
-            q_day_round=np.zeros((systems, 0)),
-            key_bits=np.zeros((systems, 0)),
-            exposed=np.zeros((systems, 0)),
-            signs=np.zeros((systems, 0)),
-        )
-        evolution.observe_gain(scenario.radio, state, self.sites_m)
+        """Begin, deal data, and measure the untrained model."""
+        state = initial_state(self.scenario, self.difficulty, self.sites_m, random)
         if self.learner is not None:
             # after all other numbers, so that the network is the one that there is without learning
-            state.parameters = self.learner.initial(random.uniform(model=(parameters,))["model"])
+            state.parameters = self.learner.initial(random.uniform(model=state.parameters.shape[1:])["model"])
             holdings = [self.learner.data.deal(generator) for generator in random.generators]
             state.sample_index = np.stack([holding.sample_index for holding in holdings])
             state.num_samples = np.stack([holding.num_samples for holding in holdings])
             state.label_map = np.stack([holding.label_map for holding in holdings])
             state.label_share = np.stack([self.learner.data.label_share(holding) for holding in holdings])
-            self._measure(state, np.arange(systems))
+            self._measure(state, np.arange(len(random.generators)))
             state.start_accuracy, state.best_accuracy = state.accuracy.copy(), state.accuracy.copy()
-            if learning.monitored:
+            if self.scenario.learning.monitored:
                 state.reported_loss = np.where(state.active & state.link_up, state.device_loss, state.reported_loss)
         if self.guard is not None:
             for name, value in self.guard.initial(random).items():
@@ -349,9 +229,9 @@ class FederatedSystem:
         self._aggregate(state, work)
         self._evaluate(state, work)
         self._move_on(state, work)
-        return self._report(state, work)
+        return work.report(state)
 
-    def _begin(self, state: SystemState, random: RowRandom, decision: Decision) -> _Round:
+    def _begin(self, state: SystemState, random: RowRandom, decision: Decision) -> Round:
         """Draw all randomness of the round, always the same amount of it."""
         scenario, learner = self.scenario, self.learner
         n, c, k = scenario.num_devices, scenario.radio.num_cells, scenario.radio.num_subchannels
@@ -361,12 +241,12 @@ class FederatedSystem:
         normal = random.normal(velocity=(n, 2), shadowing=(n, c), scatter=(n, c, k, 2), load=(n,), **of_normal)
         if of_uniform:
             uniform |= random.uniform(**of_uniform)
-        work = _Round(uniform, normal, self.serving_cell(), self.offer())
+        work = Round(uniform, normal, self.serving_cell(), self.offer())
         if self.guard is not None:
             work.guarded = self.guard.begin(random, decision.protection)
         return work
 
-    def _check(self, state: SystemState, decision: Decision, work: _Round) -> None:
+    def _check(self, state: SystemState, decision: Decision, work: Round) -> None:
         """1. Fill in default rules and repair what cannot be done."""
         limits = self.scenario.radio
         wanted = ready(decision.participate, np.bool_)
@@ -411,7 +291,7 @@ class FederatedSystem:
             work.repaired |= work.participate & (work.subchannel != decision.subchannel)
         work.time_share = self._usual_turns if decision.time_share is None else decision.time_share
 
-    def _compute(self, state: SystemState, work: _Round) -> None:
+    def _compute(self, state: SystemState, work: Round) -> None:
         """2. Local work takes seconds and joules, on the processor and on the quantum processor."""
         steps, step_shots = work.local_steps, self._step_shots
         if self.adapts:
@@ -421,7 +301,7 @@ class FederatedSystem:
         taken = devices.compute_work(self.scenario, steps, work.cpu_hz, state.shot_s, work.offer.load_share, step_shots)
         work.compute_s, work.energy_j = taken.seconds, taken.energy_j
 
-    def _protect(self, state: SystemState, work: _Round) -> None:
+    def _protect(self, state: SystemState, work: Round) -> None:
         """3. Signing, encrypting and masking an update take cycles, waits and bits of the payload."""
         taken = devices.protection_work(self.scenario, work.participate, work.cpu_hz)
         work.protect_s, work.energy_j = taken.seconds, work.energy_j + taken.energy_j
@@ -439,7 +319,7 @@ class FederatedSystem:
             work.protect_s, work.energy_j = work.protect_s + chosen.seconds, work.energy_j + chosen.energy_j
             work.payload_bits = work.payload_bits + added_bits
 
-    def _upload(self, state: SystemState, work: _Round) -> None:
+    def _upload(self, state: SystemState, work: Round) -> None:
         """4. Updates go up: rate, seconds, joules; some are late, some lost, some outlive the battery."""
         scenario, part = self.scenario, work.participate
         power_w = work.power_w
@@ -473,7 +353,7 @@ class FederatedSystem:
         work.delivered = work.trains
         work.round_s = outcome.end_s
 
-    def _go_on(self, state: SystemState, work: _Round, finish_s: np.ndarray) -> None:
+    def _go_on(self, state: SystemState, work: Round, finish_s: np.ndarray) -> None:
         """The round ends when the server has heard enough, or at the deadline; who is not ready goes on."""
         learning, part = self.scenario.learning, work.participate
         enough = 1 if learning.aggregation == "asynchronous" else min(learning.buffer_size, part.shape[1])
@@ -486,7 +366,7 @@ class FederatedSystem:
         state.flight_arrives &= ~work.delivered
         state.busy_s = np.maximum(remaining_s - work.round_s[:, None], 0.0)
 
-    def _learn(self, state: SystemState, work: _Round) -> None:
+    def _learn(self, state: SystemState, work: Round) -> None:
         """5. Participants train on their own data from the global model; no update that never arrives is computed."""
         memory.receive(state, work.participate)
         if self.learner is None or not work.trains.any():
@@ -498,13 +378,13 @@ class FederatedSystem:
         if self.guard is not None:
             work.result = self.guard.poison_data(state, work.result, self.learner, local)
 
-    def _attack(self, state: SystemState, work: _Round) -> None:
+    def _attack(self, state: SystemState, work: Round) -> None:
         """6. Adversaries lie, replace updates and listen; the server refuses what fails its check."""
         if self.guard is not None and work.guarded is not None:
             weigh = self.server.weights
             work.result, work.delivered = self.guard.send(state, work.guarded, work.result, weigh, work.delivered)
 
-    def _aggregate(self, state: SystemState, work: _Round) -> None:
+    def _aggregate(self, state: SystemState, work: Round) -> None:
         """7. The server merges what arrived into the global model."""
         if self.guard is not None and work.guarded is not None:
             work.result = self.guard.merge(state, work.guarded, work.result, self.server.weights)
@@ -519,7 +399,7 @@ class FederatedSystem:
         if work.delivered.any():
             self.server.land(state, work.delivered)
 
-    def _evaluate(self, state: SystemState, work: _Round) -> None:
+    def _evaluate(self, state: SystemState, work: Round) -> None:
         """8. The new model is measured on held-out data and on every device."""
         work.best_before = state.best_accuracy
         work.device_accuracy_before = state.device_accuracy.copy()
@@ -531,7 +411,7 @@ class FederatedSystem:
                 state.reported_loss = np.where(state.active & state.link_up, state.device_loss, state.reported_loss)
         state.best_accuracy = np.maximum(state.best_accuracy, state.accuracy)
 
-    def _move_on(self, state: SystemState, work: _Round) -> None:
+    def _move_on(self, state: SystemState, work: Round) -> None:
         """9. Devices move, channels fade, links and loads change, batteries fill."""
         scenario, fleet = self.scenario, self.scenario.fleet
         work.gain = state.gain
@@ -567,36 +447,3 @@ class FederatedSystem:
             return
         state.accuracy[rows], state.loss[rows] = measured.accuracy, measured.loss
         state.device_accuracy[rows], state.device_loss[rows] = measured.device_accuracy, measured.device_loss
-
-    def _report(self, state: SystemState, work: _Round) -> RoundReport:
-        return RoundReport(
-            rates_bps=work.rates_bps,
-            sum_rate_bps=work.rates_bps.sum(-1),
-            gain=work.gain,
-            serving=work.serving,
-            compute_s=work.compute_s,
-            protect_s=work.protect_s,
-            upload_s=work.upload_s,
-            round_s=work.round_s,
-            energy_j=work.spent_j,
-            participation=work.participate,
-            subchannel=work.subchannel,
-            power_dbm=work.power_dbm,
-            local_steps=work.local_steps,
-            delivered=work.delivered,
-            late=work.late,
-            lost=work.lost,
-            depleted=work.depleted,
-            repaired=work.repaired,
-            payload_bits=work.payload_bits,
-            bits_sent=work.bits_sent,
-            accuracy=state.accuracy.copy(),
-            best_accuracy=state.best_accuracy.copy(),
-            best_accuracy_gain=state.best_accuracy - work.best_before,
-            loss=state.loss.copy(),
-            device_loss=state.device_loss.copy(),
-            drifted=work.drifted.sum(-1) / self.scenario.num_devices,
-            fairness=fairness(state.device_accuracy),
-            device_accuracy_before=work.device_accuracy_before,
-            guarded=work.guarded,
-        )
