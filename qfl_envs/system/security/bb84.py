@@ -6,7 +6,7 @@ The eavesdropper measures a share of the pulses in a basis of her choice and sen
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from scipy.signal import fftconvolve
@@ -41,7 +41,7 @@ class Session:
     error_rate: float
     true_error_rate: float
     leaked: int
-    key: np.ndarray
+    key: np.ndarray = field(repr=False)
     aborted: str | None
 
 

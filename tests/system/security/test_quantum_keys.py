@@ -117,6 +117,11 @@ def test_the_key_is_what_was_kept_hashed_and_the_bits_that_were_told_are_counted
     assert seen[1:] == [pairs.sifted]
 
 
+def test_keys_do_not_show():
+    for session in (bb84.run(500, np.random.default_rng(0)), e91.run(500, np.random.default_rng(0))):
+        assert len(session.key) and "key" not in repr(session) and "True" not in repr(session)
+
+
 def test_sessions_are_given_up_for_what_is_wrong_with_them():
     got = bb84.run(20_000, np.random.default_rng(0), intercepted=0.6)
     assert "at least the 11%" in got.aborted and got.leaked == 0
