@@ -160,6 +160,15 @@ def test_other_options_can_be_named():
         ({"options": {"signature": ["rsa"]}}, ["rsa", "ml-dsa-44"]),
         ({"options": {"aggregation": ["median"]}}, ["aggregation", "begins with 'mean'"]),
         ({"learning": {"aggregation": "buffered"}}, ["learning", "merged in the round"]),
+        (
+            {"security": {"protection": "executed"}, "options": {"signature": ["none", "falcon-512"]}},
+            ["falcon-512", "executed"],
+        ),
+        ({"security": {"noise_multiplier": 1.0}}, ["options['aggregation']", "trimmed-mean", "norm-clipping"]),
+        (
+            {"security": {"noise_multiplier": 1.0}, "options": {"aggregation": ["mean", "secure"]}},
+            ["options['screening']", "norm"],
+        ),
     ],
 )
 def test_bad_arguments_are_refused(arguments, words):
