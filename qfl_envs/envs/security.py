@@ -33,7 +33,7 @@ USUAL: Mapping[str, tuple[str, ...]] = {
 }
 """What can be chosen if nothing else is asked for; the first of each is always open."""
 LEAST_MASKED = 3
-"""Fewest devices that mask their updates: of the sum of two, each knows the other's."""
+"""Fewest devices that mask their updates together: of the sum of two, each knows the other's."""
 
 
 class SecurityTask(Task):
@@ -131,13 +131,14 @@ class SecurityTask(Task):
     def action_masks(self, system: FederatedSystem) -> np.ndarray:
         """Rules of aggregation are open where so many devices can take part that they stand the assumed attackers."""
         count = np.minimum(system.available().sum(-1), self.participants)
+        groups = np.maximum(-(-count // (self.scenario.security.group_size or self.participants)), 1)
         assumed = np.ceil(self.scenario.security.assumed_attackers * count - 1e-9)
         columns = []
         for part, names in self.options.items():
             for name in names:
                 stands = np.ones(len(count), dtype=bool)
                 if part == "aggregation" and name == "secure":
-                    stands = count >= LEAST_MASKED
+                    stands = count // groups >= LEAST_MASKED
                 elif part == "aggregation" and name != "mean":
                     stands = (tolerated(name, count) >= assumed) & (count > 0)
                 columns.append(stands)

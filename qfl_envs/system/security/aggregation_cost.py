@@ -28,7 +28,12 @@ def client_bits(clients: int, parameters: int, bits: int = 16, exchange: str = "
         parameters: m numbers of an update.
         bits: Of each number.
         exchange: By which pairs agree on secrets.
+
+    Raises:
+        InvalidValueError: For no client at all.
     """
+    if clients < 1:
+        raise InvalidValueError("clients", clients, "at least 1")
     scheme = KEY_EXCHANGES[exchange]
     # of every pair one for masks and one for shares, each with an encrypted secret behind the ciphertext
     messages = 0 if exchange == "x25519" else 2 * (clients - 1)

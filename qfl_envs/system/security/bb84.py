@@ -66,10 +66,12 @@ def run(
         inefficiency: Bits that error correction tells, over the least possible number.
 
     Raises:
-        InvalidValueError: For a share outside 0 ... 1, or fewer than one pulse.
+        InvalidValueError: For a share outside 0 ... 1, fewer than one pulse, or a correction that tells too little.
     """
     if pulses < 1:
         raise InvalidValueError("pulses", pulses, "at least 1")
+    if not inefficiency >= 1.0:
+        raise InvalidValueError("inefficiency", inefficiency, "at least 1")
     shares = {"intercepted": intercepted, "device_error": device_error, "transmittance": transmittance}
     for name, share in {**shares, "compared": compared}.items():
         if not 0.0 <= share <= 1.0:

@@ -125,6 +125,8 @@ def test_what_is_unknown_or_unmeasured_is_refused():
         Protection("none", "x25519", sends_key=True)
     with pytest.raises(InvalidValueError, match="known cycles"):
         Protection("rsa-2048").cycles(np.zeros(1))
+    with pytest.raises(InvalidValueError, match="payload_bits"):
+        Protection("ml-dsa-44").expansion(0.0)
     with pytest.raises(InvalidValueError, match="falcon-512"):
         SigningKey("falcon-512")
     with pytest.raises(InvalidValueError, match="1312 bytes"):

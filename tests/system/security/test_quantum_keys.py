@@ -100,6 +100,8 @@ def test_worse_pairs_violate_less():
 def test_bad_arguments_are_refused():
     with pytest.raises(InvalidValueError, match="intercepted"):
         bb84.run(10, np.random.default_rng(0), intercepted=1.5)
+    with pytest.raises(InvalidValueError, match="inefficiency"):
+        bb84.run(10, np.random.default_rng(0), inefficiency=0.9)
     with pytest.raises(InvalidValueError, match="pairs"):
         e91.run(0, np.random.default_rng(0))
 

@@ -138,6 +138,17 @@ def test_bad_arguments_are_refused():
         secure_sum(numbers(), 16, 2, "rsa-2048")
 
 
+def test_numbers_without_a_meaning_are_refused():
+    for bound, bits in ((0.0, 16), (np.nan, 16), (1.0, 0), (1.0, 53)):
+        with pytest.raises(InvalidValueError, match="bound|bits"):
+            encode(np.zeros(2), bound, bits)
+    with pytest.raises(InvalidValueError, match="clients"):
+        client_bits(0, 10)
+    for share in (bytes(31), b"\xff" * 32):
+        with pytest.raises(InvalidValueError, match="holder 1"):
+            combine({0: bytes(32), 1: share}, 2)
+
+
 def test_cost_of_groups_by_hand():
     # seven clients in groups of four and three
     cost = grouped_cost(7, 10, 4)
