@@ -351,11 +351,17 @@ class Scenario(Section):
     def _check_security(self) -> None:
         """Refuse threats and protection that do not go with the learner or with when the server merges."""
         security, learning = self.security, self.learning
-        if security.guards and (self.goes_on or learning.server_rule not in ("fedadam", "fedavg")):
+        if security.guards and self.goes_on:
+            raise InvalidValueError(
+                "learning.aggregation",
+                learning.aggregation,
+                "'deadline' or 'synchronous', merged in the round, where updates are attacked or protected",
+            )
+        if security.guards and (learning.server_rule not in ("fedadam", "fedavg")):
             raise InvalidValueError(
                 "learning.server_rule",
                 learning.server_rule,
-                "'fedadam' or 'fedavg', merged in the round, where updates are attacked or protected",
+                "'fedadam' or 'fedavg' where updates are attacked or protected",
             )
         if security.attack == "backdoor" and (learning.model in ("surrogate", "none") or learning.dataset == "sea"):
             raise InvalidValueError("security.attack", "backdoor", "another attack, or a real learner of images")

@@ -24,6 +24,8 @@ ROBUST_RULES = (
 )
 AGGREGATIONS = ("mean", *ROBUST_RULES, "secure")
 """``"mean"`` is the rule of ``learning.server_rule``, ``"secure"`` a sum of masked updates of which none is seen."""
+PRIVATE_AGGREGATIONS = ("mean", "norm-clipping", "secure")
+"""Those by which one update moves the result by no more than is known, so that noise can hide it."""
 SCREENINGS = ("none", "norm", "direction")
 UPDATE_ATTACKS = ("sign-flip", "gaussian", "ipm", "alie", "boost")
 DATA_ATTACKS = ("label-flip", "backdoor")
@@ -138,6 +140,9 @@ class Security(Section):
         """Refuse what cannot be executed, and noise whose sensitivity nobody knows."""
         if self.protection == "executed" and self.signature.startswith("falcon"):
             raise InvalidValueError("security.signature", self.signature, "one of ML-DSA or ECDSA where it is executed")
-        private = ("mean", "norm-clipping", "secure")
-        if self.noise_multiplier > 0.0 and self.aggregation not in private:
-            raise InvalidValueError("security.aggregation", self.aggregation, f"one of {private} with noise of privacy")
+        if self.noise_multiplier > 0.0 and self.aggregation not in PRIVATE_AGGREGATIONS:
+            allowed = f"one of {PRIVATE_AGGREGATIONS} with noise of privacy"
+            raise InvalidValueError("security.aggregation", self.aggregation, allowed)
+        if self.noise_multiplier > 0.0 and self.screening != "none":
+            allowed = "'none' with noise of privacy, since one update then decides on others"
+            raise InvalidValueError("security.screening", self.screening, allowed)

@@ -476,6 +476,14 @@ def security(options: Namespace) -> None:
     }
     if options.out is not None and options.out.suffix != ".png":
         raise InvalidValueError("--out", str(options.out), "a file that ends in .png")
+    if options.out is not None:
+        # before what takes long
+        from train.security.figures import PICTURES, draw
+
+        if not options.out.parent.is_dir():
+            raise InvalidValueError("--out", str(options.out), "a file in a folder that exists")
+        if not PICTURES.keys() & set(options.part or measures):
+            raise InvalidValueError("--part", ", ".join(options.part), f"with --out, also one of {', '.join(PICTURES)}")
     parts = {name: measures[name]() for name in options.part or measures}
     if options.json:
         print(json.dumps(parts, indent=2))
@@ -484,8 +492,6 @@ def security(options: Namespace) -> None:
             print(f"\n{name}")
             _print_rows(rows, False)
     if options.out is not None:
-        from train.security.figures import draw
-
         draw(parts, options.out)
 
 

@@ -62,6 +62,11 @@ class DriftTask(Task):
         if not choices or not numbers or not all(0.0 < choice <= 1.0 for choice in choices):
             raise InvalidValueError("participation_choices", participation_choices, "numbers above 0, up to 1")
         named = different_names("adaptations", adaptations, KINDS)
+        statistics = [name for name in named if name in ("annealed_head", "solved_head")]
+        if statistics and scenario.security.guards:
+            raise InvalidValueError(
+                "adaptations", statistics[0], "ways that send updates where these are attacked or protected"
+            )
         super().__init__(scenario, reward_weights, vector_reward)
         self.time_share = True
         self.adaptations = named

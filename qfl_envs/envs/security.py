@@ -15,7 +15,7 @@ from qfl_envs.envs.task import Task
 from qfl_envs.errors import InvalidValueError
 from qfl_envs.fields import different_names
 from qfl_envs.scenario import Scenario
-from qfl_envs.security import AGGREGATIONS
+from qfl_envs.security import AGGREGATIONS, PRIVATE_AGGREGATIONS
 from qfl_envs.system.decision import Decision
 from qfl_envs.system.federation import FederatedSystem
 from qfl_envs.system.report import RoundReport
@@ -33,7 +33,7 @@ USUAL: Mapping[str, tuple[str, ...]] = {
 }
 """What can be chosen if nothing else is asked for; the first of each is always open."""
 LEAST_MASKED = 3
-"""Fewest devices that mask their updates: of the sum of two, each knows the other's."""
+"""Fewest devices that mask their updates together: of the sum of two, each knows the other's."""
 
 
 class SecurityTask(Task):
@@ -75,6 +75,7 @@ class SecurityTask(Task):
         if not number or not 0.0 < participation <= 1.0:
             raise InvalidValueError("participation", participation, "a number above 0, up to 1")
         self.options = _checked_options(options)
+        _check_choices(scenario, self.options)
         self.participants = int(np.ceil(participation * scenario.num_devices))
         super().__init__(scenario, reward_weights, vector_reward)
         self.time_share = True
@@ -130,13 +131,14 @@ class SecurityTask(Task):
     def action_masks(self, system: FederatedSystem) -> np.ndarray:
         """Rules of aggregation are open where so many devices can take part that they stand the assumed attackers."""
         count = np.minimum(system.available().sum(-1), self.participants)
+        groups = np.maximum(-(-count // (self.scenario.security.group_size or self.participants)), 1)
         assumed = np.ceil(self.scenario.security.assumed_attackers * count - 1e-9)
         columns = []
         for part, names in self.options.items():
             for name in names:
                 stands = np.ones(len(count), dtype=bool)
                 if part == "aggregation" and name == "secure":
-                    stands = count >= LEAST_MASKED
+                    stands = count // groups >= LEAST_MASKED
                 elif part == "aggregation" and name != "mean":
                     stands = (tolerated(name, count) >= assumed) & (count > 0)
                 columns.append(stands)
@@ -191,6 +193,25 @@ def _checked_options(options: Mapping[str, Sequence[str]] | None) -> dict[str, t
             )
         checked[part] = listed
     return checked
+
+
+def _check_choices(scenario: Scenario, options: Mapping[str, Sequence[str]]) -> None:
+    """Refuse choices that a scenario could not have by itself.
+
+    Raises:
+        InvalidValueError: For signatures that cannot be executed where they are, and for rules and screening whose
+            sensitivity nobody knows where there is noise of privacy.
+    """
+    security = scenario.security
+    falcon = [name for name in options["signature"] if name.startswith("falcon")]
+    if security.protection == "executed" and falcon:
+        raise InvalidValueError("options['signature']", falcon[0], "ML-DSA or ECDSA where it is executed")
+    if security.noise_multiplier > 0.0:
+        for part, private in (("aggregation", PRIVATE_AGGREGATIONS), ("screening", ("none",))):
+            others = [name for name in options[part] if name not in private]
+            if others:
+                allowed = f"some of {', '.join(private)} with noise of privacy"
+                raise InvalidValueError(f"options['{part}']", others[0], allowed)
 
 
 @page

@@ -136,6 +136,17 @@ def test_two_devices_cannot_hide_behind_masks():
     assert env.unwrapped.action_masks()[8:12].tolist() == [True, False, False, False]
 
 
+@pytest.mark.parametrize("group_size", [3, 4, 5, None])
+def test_masks_hide_among_three_also_in_groups(group_size):
+    env = env_under({"group_size": group_size})
+    env.reset(seed=0)
+    assert env.unwrapped.action_masks()[11]
+    # five devices in groups of three, or of four at most, are three and two
+    env = make("qfl/Security-v0", security={**NO_THREAT, "group_size": group_size}, **QUIET, participation=0.8)
+    env.reset(seed=0)
+    assert env.unwrapped.action_masks()[11] == (group_size in (5, None))
+
+
 def test_a_backdoor_shows_its_success():
     env = env_under({"attack": "backdoor", "attacker_share": 0.34, "attack_strength": None})
     assert 0.0 <= first_round(env)["security"]["attack_success"] <= 1.0
@@ -160,6 +171,15 @@ def test_other_options_can_be_named():
         ({"options": {"signature": ["rsa"]}}, ["rsa", "ml-dsa-44"]),
         ({"options": {"aggregation": ["median"]}}, ["aggregation", "begins with 'mean'"]),
         ({"learning": {"aggregation": "buffered"}}, ["learning", "merged in the round"]),
+        (
+            {"security": {"protection": "executed"}, "options": {"signature": ["none", "falcon-512"]}},
+            ["falcon-512", "executed"],
+        ),
+        ({"security": {"noise_multiplier": 1.0}}, ["options['aggregation']", "trimmed-mean", "norm-clipping"]),
+        (
+            {"security": {"noise_multiplier": 1.0}, "options": {"aggregation": ["mean", "secure"]}},
+            ["options['screening']", "norm"],
+        ),
     ],
 )
 def test_bad_arguments_are_refused(arguments, words):

@@ -204,9 +204,12 @@ def test_protection_is_measured_inside_of_the_round_that_it_protects(monkeypatch
     rows = security.measure(repeats=3)
     assert [row["round"] for row in rows[:: 2 * len(security.SCHEMES)]] == ["tiny", "dense"]
     for row in rows:
-        assert row["ratio"] == pytest.approx(1 + row["added_ms"] / row["plain_ms"], rel=0.1)
-    modelled, executed = ([row["added_ms"] for row in rows if row["mode"] == mode] for mode in ("modelled", "executed"))
-    assert all(0 < one < other for one, other in zip(modelled, executed, strict=True))
+        assert row["added_ms"] > 0 and row["ratio"] == pytest.approx(1 + row["added_ms"] / row["plain_ms"])
+    # time of the processor, since others on a busy machine make two rounds of three longer than a signature takes
+    modelled, executed = (
+        [row["cpu_ratio"] for row in rows if row["mode"] == mode] for mode in ("modelled", "executed")
+    )
+    assert all(one < other for one, other in zip(modelled, executed, strict=True))
 
 
 def test_every_executed_update_is_accepted():

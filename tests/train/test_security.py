@@ -26,6 +26,13 @@ def test_a_picture_has_a_name_that_says_so(capsys):
     assert ".png" in capsys.readouterr().err
 
 
+def test_a_picture_shows_something_in_a_folder_that_exists(capsys, tmp_path):
+    assert main(["security", "--part", "aggregation", "--out", str(tmp_path / "picture.png")]) == 2
+    assert "defences" in capsys.readouterr().err
+    assert main(["security", "--part", "defences", "--out", str(tmp_path / "nowhere" / "picture.png")]) == 2
+    assert "folder that exists" in capsys.readouterr().err
+
+
 def test_the_compact_circuit_pays_most(capsys):
     sizes = costs.models()
     assert sizes["dnn"] > 20 * sizes["qnn"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,20 +16,11 @@ Rows = Sequence[Mapping[str, Any]]
 
 
 def draw(parts: Mapping[str, Rows], path: Path) -> None:
-    """One panel per part that was measured, in one picture."""
-    draw_part = {
-        "protection": _protection,
-        "rounds": _rounds,
-        "keys": _keys,
-        "leakage": _leakage,
-        "answers": _answers,
-        "screening": _screening,
-        "defences": _defences,
-    }
-    chosen = [name for name in draw_part if name in parts]
+    """One panel per part that was measured, of those that have a picture, in one picture."""
+    chosen = [name for name in PICTURES if name in parts]
     figure, all_axes = panels(len(chosen), 5.5, 4.2, dpi=110)
     for name, axis in zip(chosen, all_axes, strict=True):
-        draw_part[name](axis, parts[name])
+        PICTURES[name](axis, parts[name])
     figure.savefig(path)
 
 
@@ -96,6 +87,18 @@ def _answers(axis: Any, rows: Rows) -> None:
 def _defences(axis: Any, rows: Rows) -> None:
     _heat(axis, rows, [row["attack"] for row in rows], [name for name in rows[0] if name != "attack"])
     axis.set_title("held-out accuracy")
+
+
+PICTURES: dict[str, Callable[[Any, Rows], None]] = {
+    "protection": _protection,
+    "rounds": _rounds,
+    "keys": _keys,
+    "leakage": _leakage,
+    "answers": _answers,
+    "screening": _screening,
+    "defences": _defences,
+}
+"""Parts that have a picture."""
 
 
 def _heat(axis: Any, rows: Rows, names: Sequence[str], columns: Sequence[str]) -> None:

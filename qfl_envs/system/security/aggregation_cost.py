@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from qfl_envs.errors import InvalidValueError
+from qfl_envs.system.security.protection import TAG_BYTES
 from qfl_envs.system.security.quantisation import modulus_bits
 from qfl_envs.system.security.schemes import KEY_EXCHANGES
 
@@ -27,10 +28,17 @@ def client_bits(clients: int, parameters: int, bits: int = 16, exchange: str = "
         parameters: m numbers of an update.
         bits: Of each number.
         exchange: By which pairs agree on secrets.
+
+    Raises:
+        InvalidValueError: For no client at all.
     """
+    if clients < 1:
+        raise InvalidValueError("clients", clients, "at least 1")
     scheme = KEY_EXCHANGES[exchange]
-    messages = 0 if exchange == "x25519" else 4 * (clients - 1)
-    keys = 8 * (2 * clients * scheme.public_key_bytes + messages * scheme.ciphertext_bytes)
+    # of every pair one for masks and one for shares, each with an encrypted secret behind the ciphertext
+    messages = 0 if exchange == "x25519" else 2 * (clients - 1)
+    message_bytes = scheme.ciphertext_bytes + SHARE_BITS // 8 + TAG_BYTES
+    keys = 8 * (2 * clients * scheme.public_key_bytes + messages * message_bytes)
     return keys + (5 * clients - 4) * SHARE_BITS + parameters * modulus_bits(clients, bits)
 
 

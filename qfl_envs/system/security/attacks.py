@@ -63,17 +63,19 @@ def tamper(
     if kind == "none" or not hostile.any():
         return updates
     sent = updates.change.astype(float)
-    if kind == "sign-flip":
-        sent[hostile] *= -strength
-    elif kind == "boost":
-        sent[hostile] *= strength
-    elif kind == "gaussian":
-        sent[hostile] = strength * normal[hostile]
-    else:
-        mean, std = honest_moments(updates, hostile, num_systems)
-        row = updates.row[hostile]
-        sent[hostile] = -strength * mean[row] if kind == "ipm" else mean[row] - strength * std[row]
-    return Updates(updates.row, updates.device, sent.astype(updates.change.dtype))
+    # what is too large for a number is one that no server merges
+    with np.errstate(over="ignore", invalid="ignore"):
+        if kind == "sign-flip":
+            sent[hostile] *= -strength
+        elif kind == "boost":
+            sent[hostile] *= strength
+        elif kind == "gaussian":
+            sent[hostile] = strength * normal[hostile]
+        else:
+            mean, std = honest_moments(updates, hostile, num_systems)
+            row = updates.row[hostile]
+            sent[hostile] = -strength * mean[row] if kind == "ipm" else mean[row] - strength * std[row]
+        return Updates(updates.row, updates.device, sent.astype(updates.change.dtype))
 
 
 def honest_moments(updates: Updates, hostile: np.ndarray, num_systems: int) -> tuple[np.ndarray, np.ndarray]:

@@ -6,7 +6,7 @@ The eavesdropper measures a share of the pulses in a basis of her choice and sen
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from scipy.signal import fftconvolve
@@ -41,7 +41,7 @@ class Session:
     error_rate: float
     true_error_rate: float
     leaked: int
-    key: np.ndarray
+    key: np.ndarray = field(repr=False)
     aborted: str | None
 
 
@@ -66,10 +66,12 @@ def run(
         inefficiency: Bits that error correction tells, over the least possible number.
 
     Raises:
-        InvalidValueError: For a share outside 0 ... 1, or fewer than one pulse.
+        InvalidValueError: For a share outside 0 ... 1, fewer than one pulse, or a correction that tells too little.
     """
     if pulses < 1:
         raise InvalidValueError("pulses", pulses, "at least 1")
+    if not inefficiency >= 1.0:
+        raise InvalidValueError("inefficiency", inefficiency, "at least 1")
     shares = {"intercepted": intercepted, "device_error": device_error, "transmittance": transmittance}
     for name, share in {**shares, "compared": compared}.items():
         if not 0.0 <= share <= 1.0:

@@ -53,11 +53,6 @@ class Choices:
         """(E) bool, where updates are masked and only their sum is seen."""
         return self.aggregation == AGGREGATIONS.index("secure")
 
-    @property
-    def by_quantum_key(self) -> np.ndarray:
-        """(E) bool, where keys come over quantum channels."""
-        return self.key_exchange == KEY_EXCHANGES.index("qkd")
-
     def names(self, row: int) -> dict[str, str]:
         """What one system has chosen."""
         return {item.name: OPTIONS[item.name][int(getattr(self, item.name)[row])] for item in fields(self)}

@@ -7,7 +7,7 @@ perfect pairs and at most 2 for whatever an eavesdropper has measured before.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -39,7 +39,7 @@ class PairSession:
     sifted: int
     error_rate: float
     chsh: float
-    key: np.ndarray
+    key: np.ndarray = field(repr=False)
     aborted: str | None
 
 

@@ -9,13 +9,12 @@ what is known already is turned back before the next bit, as in semi-classical p
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 
 from qfl_envs.errors import InvalidValueError
 
-Outcomes = Callable[[np.ndarray, int, float], np.ndarray]
+MOST_BITS = 52
+"""Of whole numbers that floating point holds exactly, as angles are."""
 
 
 def outcome_probabilities(angles: np.ndarray, visibility: float = 1.0) -> np.ndarray:
@@ -53,8 +52,13 @@ def ghz_sum(
         (E, m) int64: exact with perfect states.
 
     Raises:
-        InvalidValueError: For an even number of repeats, or a visibility outside 0 ... 1.
+        InvalidValueError: For an even number of repeats, a visibility outside 0 ... 1, numbers that are not whole, or
+            more bits than angles tell apart.
     """
+    if not 1 <= bits <= MOST_BITS:
+        raise InvalidValueError("bits", bits, f"from 1 to {MOST_BITS}")
+    if not ((numbers == np.floor(numbers)) & (np.abs(numbers) < 2**MOST_BITS)).all():
+        raise InvalidValueError("numbers", "outside", f"whole numbers of at most {MOST_BITS} bits")
     if repeats < 1 or repeats % 2 == 0:
         raise InvalidValueError("repeats", repeats, "odd numbers")
     if not 0.0 <= visibility <= 1.0:

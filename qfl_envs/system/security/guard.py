@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from qfl_envs.errors import InvalidValueError
 from qfl_envs.scenario import Scenario
-from qfl_envs.security import DATA_ATTACKS, UPDATE_ATTACKS
+from qfl_envs.security import DATA_ATTACKS, KEY_EXCHANGES, UPDATE_ATTACKS
 from qfl_envs.system import devices
 from qfl_envs.system.learning.aggregation import Updates, weighted_mean_update
 from qfl_envs.system.learning.shapes import kept_parameters
@@ -23,11 +24,12 @@ from qfl_envs.system.random import RowRandom
 from qfl_envs.system.security import threats
 from qfl_envs.system.security.attacks import USUAL_STRENGTH, attacker_mask, tamper
 from qfl_envs.system.security.choices import Choices
-from qfl_envs.system.security.exposure import authentic, expose, forgeable
+from qfl_envs.system.security.exposure import authentic, expose, forgeable, used_exchange
 from qfl_envs.system.security.key_rate import error_rate
 from qfl_envs.system.security.mail import Mail, Sent
 from qfl_envs.system.security.merging import merge_round, only
 from qfl_envs.system.security.round_cost import (
+    SESSION_BITS,
     Groups,
     RoundCost,
     air,
@@ -36,7 +38,7 @@ from qfl_envs.system.security.round_cost import (
     usual_bits,
     usual_protection,
 )
-from qfl_envs.system.security.screening import all_sane
+from qfl_envs.system.security.screening import all_sane, screen
 from qfl_envs.system.security.signs import SIGNS, looks, turned
 from qfl_envs.system.state import SystemState
 
@@ -61,7 +63,8 @@ class GuardedRound:
         recorded: (E, N) bool, updates that somebody keeps until Q-day.
         opened: (E) updates recorded before that are read from now on.
         failed: (E) bool, where updates arrived and none could be merged.
-        steered: (E) how far what was merged points away from the honest mean, 0 to 1; 0 where nobody interfered.
+        steered: (E) how far what was merged points away from the honest mean, 0 to 1; 0 where nobody interfered, 1
+            where nothing honest arrived.
         keyless: (E, N) bool, whose pool held too little key.
         qber: (E) mean error rate of the quantum channels that were open.
         attack_success: (E) share of triggered samples that are taken for the target; nan without a backdoor.
@@ -237,7 +240,15 @@ class Guard:
     def poison_data(
         self, state: SystemState, result: LocalResult, learner: LocalLearner, work: LocalWork
     ) -> LocalResult:
-        """Hostile devices of an attack on data learn something else."""
+        """Hostile devices of an attack on data learn something else.
+
+        Raises:
+            InvalidValueError: In a round that changes last layers by statistics, which nothing here protects.
+        """
+        if result.corrections is not None:
+            raise InvalidValueError(
+                "adaptation", "by statistics of the last layer", "by updates, where these are attacked or protected"
+            )
         if self.poisoner is None:
             return result
         return self.poisoner.train(state, self._attackers(state), result, learner, work)
@@ -274,21 +285,28 @@ class Guard:
             return result, delivered
         broken = threats.classical_broken(state.round_index, state.q_day_round)
         liars = self._attackers(state) & delivered
+        exchange = used_exchange(choices, guarded.keyless, security.qkd_fallback)
         if result is not None:
-            honest = ~liars[result.updates.row, result.updates.device]
-            guarded.honest_mean = weighted_mean_update(result.updates, weigh(state, result) * honest, len(delivered))
+            guarded.honest_mean = self._honest_mean(state, result, weigh, liars)
             result = self._lie(guarded, result, liars)
         tampered = delivered & state.threats[:, TAMPERING, None] & (uniform["tampered"] < security.tampered_share)
-        refused = tampered & authentic(choices, broken)[:, None]
+        refused = tampered & authentic(choices, exchange, broken)
         if result is not None:
-            result, refused = self._carry(state, guarded, result, tampered, refused, broken)
+            result, refused = self._carry(state, guarded, result, tampered, refused, exchange, broken)
         overheard = state.threats[:, EAVESDROPPING, None] & (uniform["overheard"] < security.eavesdropped_share)
-        exposure = expose(choices, delivered, overheard, state.threats[:, INTRUSION], broken)
+        exposure = expose(choices, exchange, delivered, overheard, state.threats[:, INTRUSION], broken)
         guarded.read, guarded.recorded = exposure.read, exposure.recorded
         accepted = delivered & ~refused
         guarded.refused = refused
         guarded.forged, guarded.poisoned = tampered & ~refused, liars & accepted
         return result, accepted
+
+    def _honest_mean(self, state: SystemState, result: LocalResult, weigh: Weigh, liars: np.ndarray) -> np.ndarray:
+        """(E, P) mean of what devices that do not lie (E, N) learned, as far as any server would merge it."""
+        if not all_sane(result.updates, self.security.longest_update):
+            result = only(result, screen(result.updates, self.security.longest_update, self.num_systems).passed)
+        honest = ~liars[result.updates.row, result.updates.device]
+        return weighted_mean_update(result.updates, weigh(state, result) * honest, self.num_systems)
 
     def _lie(self, guarded: GuardedRound, result: LocalResult, liars: np.ndarray) -> LocalResult:
         """What hostile devices send."""
@@ -314,6 +332,7 @@ class Guard:
         result: LocalResult,
         tampered: np.ndarray,
         refused: np.ndarray,
+        exchange: np.ndarray,
         broken: np.ndarray,
     ) -> tuple[LocalResult, np.ndarray]:
         """Updates as they are accepted, and (E, N) bool whose are refused."""
@@ -322,7 +341,8 @@ class Guard:
         if self.security.protection == "modelled" and not hit.any():
             return result, refused
         forged = updates.change.copy()
-        forged[hit] *= -self.security.tampering_strength
+        with np.errstate(over="ignore", invalid="ignore"):  # what is too long for a number is thrown away
+            forged[hit] *= -self.security.tampering_strength
         if self.security.protection == "modelled":
             arrived = replace(result, updates=replace(updates, change=forged))
             return only(arrived, ~refused[updates.row, updates.device]), refused
@@ -331,14 +351,15 @@ class Guard:
 
         def sent() -> Iterator[Sent]:
             for number in range(len(updates)):
-                row = int(updates.row[number])
+                row, device = int(updates.row[number]), int(updates.device[number])
                 yield Sent(
                     row,
-                    int(updates.device[number]),
+                    device,
                     int(state.round_index[row]),
                     updates.change[number],
                     forged[number] if hit[number] else None,
                     bool(has_keys[row]),
+                    KEY_EXCHANGES[exchange[row, device]],
                 )
 
         received = self._mail.deliver(guarded.choices, sent())
@@ -407,6 +428,8 @@ class Guard:
         """
         if self.uses_keys:
             filled = state.key_bits + guarded.key_bps * round_s[:, None]
+            # who still owes key has waited for it in vain, and keeps what came in
+            filled = np.where(filled < 0.0, filled + SESSION_BITS, filled)
             state.key_bits = np.minimum(filled, self.security.key_pool_bits)
         systems = len(round_s)
         guarded.qber, guarded.opened = np.full(systems, self.air.device_error), np.zeros(systems)

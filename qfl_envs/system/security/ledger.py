@@ -46,7 +46,7 @@ class Ledger:
             keys: Key of every device, all of one scheme.
 
         Raises:
-            InvalidValueError: If the file exists, or the keys are of several schemes or none.
+            InvalidValueError: If the file exists or cannot be written, or the keys are of several schemes or none.
         """
         schemes = {key.scheme for key in keys.values()}
         if len(schemes) != 1:
@@ -55,7 +55,10 @@ class Ledger:
             raise InvalidValueError("path", str(path), "a file that does not exist")
         self.path, self._keys = path, keys
         publics = {str(device): key.public.hex() for device, key in keys.items()}
-        self._head = self._append({"scheme": schemes.pop(), "keys": publics})
+        try:
+            self._head = self._append({"scheme": schemes.pop(), "keys": publics})
+        except OSError as error:
+            raise InvalidValueError("path", str(path), f"a file that can be written ({error})") from error
 
     def add(self, round_index: int, device: int, update: bytes) -> None:
         """Append an update, of which only the hash is kept, signed by its device."""
@@ -80,7 +83,7 @@ def verify(path: Path) -> Verdict:
         lines = path.read_bytes().splitlines()
         first = json.loads(lines[0])
         keys = {int(name): VerifyingKey(first["scheme"], bytes.fromhex(key)) for name, key in first["keys"].items()}
-    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise InvalidValueError("ledger", str(path), f"a file that a ledger was written to ({error})") from error
     root = head = hashlib.sha256(lines[0]).hexdigest()
     last_round = -1
@@ -102,8 +105,10 @@ def _problem(line: bytes, head: str, last_round: int, keys: dict[int, VerifyingK
         signature = bytes.fromhex(written)
         if signature.hex() != written:  # the same bytes in capitals: no other line may pass for this one
             return "not of the form of an entry", 0
-        of_round, device = int(entry["round"]), int(entry["device"])
-    except (ValueError, TypeError):
+        of_round, device = entry["round"], entry["device"]
+        if type(of_round) is not int or type(device) is not int:
+            return "not of the form of an entry", 0
+    except (ValueError, TypeError, RecursionError):
         return "not of the form of an entry", 0
     if entry["previous"] != head:
         return "does not follow the entry before it", 0
@@ -111,6 +116,8 @@ def _problem(line: bytes, head: str, last_round: int, keys: dict[int, VerifyingK
         return f"of device {device}, whose key is not in the ledger", 0
     if not keys[device].verify(signature, line_of(entry)):
         return "signature does not verify", 0
+    if not keys[device].is_canonical(signature):
+        return "signature is not the one that was made", 0
     if of_round < last_round:
         return f"round {of_round} after round {last_round}", 0
     return None, of_round

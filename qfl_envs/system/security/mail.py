@@ -34,6 +34,7 @@ class Sent:
         honest: What the device sends.
         forged: What an attacker wants in its place; None where there is none.
         has_keys: Whether the attacker has broken the schemes that sign.
+        exchange: What the device encrypts by; ``"qkd"`` for a key that it has already.
     """
 
     row: int
@@ -42,6 +43,7 @@ class Sent:
     honest: np.ndarray
     forged: np.ndarray | None
     has_keys: bool
+    exchange: str
 
 
 class Mail:
@@ -67,14 +69,14 @@ class Mail:
     def _packed(self, names: dict[str, str], one: Sent) -> _Parcel:
         """An update as bytes, and who seals and who receives it."""
         text, forged = _bytes(one.honest), None if one.forged is None else _bytes(one.forged)
-        key = None
-        if names["key_exchange"] == "qkd":
+        key, signature = None, names["signature"]
+        if one.exchange == "qkd":
             # both have it from the pool, and nobody else has
             key = os.urandom(32)
             text = encrypt(key, _NONCE, text)
             forged = None if forged is None else _altered(text)
-        exchange = "none" if key is not None else names["key_exchange"]
-        protection = Protection(names["signature"], exchange, self._security.sends_key)
+        exchange = "none" if key is not None else one.exchange
+        protection = Protection(signature, exchange, self._security.sends_key and signature != "none")
         if protection.signs is None:
             return _Parcel(one, text, forged, key, None, None)
         receiver = self._receiver(one.row, protection, len(text))

@@ -80,6 +80,7 @@ def merge_round(
             kept, weights, passed, (arrived > 0) & (np.bincount(kept.updates.row, minlength=systems) == 0)
         )
     update, merged = np.zeros((systems, updates.change.shape[1])), np.zeros(systems, dtype=bool)
+    count = np.bincount(kept.updates.row, minlength=systems)
     if noise is not None:
         # a mean whose sensitivity is known: of clipped updates that all weigh the same
         weights = np.ones(len(weights))
@@ -89,7 +90,7 @@ def merge_round(
     for place in np.unique(aggregation):
         name, rows = AGGREGATIONS[place], np.flatnonzero(aggregation == place)
         if name == "secure":
-            _add_masked(security, kept.updates, weights, choices, groups, update, merged)
+            count[rows] = _add_masked(security, kept.updates, weights, choices, groups, update, merged)[rows]
             continue
         if name == "mean" and noise is None:
             continue
@@ -97,10 +98,10 @@ def merge_round(
         for attackers in np.unique(assumed):
             those = rows[assumed == attackers]
             found = merge(name, gathered.of(those), int(attackers), security.clip_norm)
-            update[those], merged[those] = found.update, ~found.failed & (gathered.count[those] > 0)
+            update[those], merged[those] = found.update, ~found.failed & (count[those] > 0)
     if noise is not None:
         update = private_update(
-            update, np.where(merged, gathered.count, 0), security.noise_multiplier, security.clip_norm, noise
+            update, np.where(merged, count, 0), security.noise_multiplier, security.clip_norm, noise
         )
     single = plain[kept.updates.row] & (noise is None)
     result, weights = _with_merged(kept, weights, single, update, merged)
@@ -152,12 +153,16 @@ def _add_masked(
     groups: Groups,
     update: np.ndarray,
     merged: np.ndarray,
-) -> None:
-    """Fill in the mean that the sums of masked updates give, where enough of a group are left to unmask them."""
+) -> np.ndarray:
+    """Fill in the mean that the sums of masked updates give, where enough of a group are left to unmask them.
+
+    Returns:
+        (E) updates that are in it.
+    """
     of_rows = choices.secure[updates.row]
     row, device = updates.row[of_rows], updates.device[of_rows]
     if not len(row):
-        return
+        return np.zeros(len(update), dtype=np.int64)
     group, size = groups.number[row, device], groups.size[row, device]
     place = row * (groups.number.max() + 1) + group
     present = np.bincount(place)[place]
@@ -178,6 +183,7 @@ def _add_masked(
         merged[system] = True
     weight = total_per_system(np.where(enough, share, 0.0)[:, None], row, len(update))
     update[choices.secure] /= np.maximum(weight[choices.secure], 1e-300)
+    return np.bincount(row[enough], minlength=len(update))
 
 
 def _executed_sum(security: Security, numbers: np.ndarray, size: int, exchange: str) -> np.ndarray:

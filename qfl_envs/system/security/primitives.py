@@ -37,6 +37,8 @@ EXECUTED_EXCHANGES = (*_ML_KEM, "x25519", "rsa-2048")
 _SHA256 = hashes.SHA256()
 _ECDSA = ec.ECDSA(_SHA256)
 _PSS = padding.PSS(mgf=padding.MGF1(_SHA256), salt_length=32)
+_P256_ORDER = 0xFFFFFFFF_00000000_FFFFFFFF_FFFFFFFF_BCE6FAAD_A7179E84_F3B9CAC2_FC632551
+"""Points of the group of P-256 (NIST SP 800-186, section 3.2.1.3)."""
 _OAEP = padding.OAEP(mgf=padding.MGF1(_SHA256), algorithm=_SHA256, label=None)
 
 
@@ -82,7 +84,7 @@ class SigningKey:
         if self.scheme == "rsa-2048":
             return bytes(self._key.sign(message, _PSS, _SHA256))
         r, s = utils.decode_dss_signature(self._key.sign(message, _ECDSA))
-        return r.to_bytes(32, "big") + s.to_bytes(32, "big")
+        return r.to_bytes(32, "big") + min(s, _P256_ORDER - s).to_bytes(32, "big")
 
 
 class VerifyingKey:
@@ -105,7 +107,7 @@ class VerifyingKey:
         try:
             self._key = self._read(public)
         except ValueError as error:
-            raise InvalidValueError("public key", "bytes that are no key", f"a public key of {scheme}") from error
+            raise _no_key(scheme) from error
 
     def _read(self, public: bytes) -> Any:
         if self.scheme in _ML_DSA:
@@ -116,8 +118,18 @@ class VerifyingKey:
             return ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), b"\x04" + public)
         raise InvalidValueError("signature", self.scheme, EXECUTED_SIGNATURES)
 
+    def is_canonical(self, signature: bytes) -> bool:
+        """Whether a signature that verifies is the one that :class:`SigningKey` made.
+
+        Whoever sees a signature (r, s) by ECDSA can make (r, n - s) of it, which verifies as well; the lesser of the
+        two is the one that counts. Of the others nobody can make a second one.
+        """
+        return self.scheme != "ecdsa-p256" or int.from_bytes(signature[32:], "big") <= _P256_ORDER // 2
+
     def verify(self, signature: bytes, message: bytes) -> bool:
         """Whether the owner of the key signed the message."""
+        if len(signature) != signature_scheme(self.scheme).signature_bytes:
+            return False
         try:
             if self.scheme in _ML_DSA:
                 self._key.verify(signature, message)
@@ -166,11 +178,14 @@ class ExchangeKey:
         """The secret of X25519 with the owner of another key, the same for both.
 
         Raises:
-            InvalidValueError: For a scheme that needs a message to agree.
+            InvalidValueError: For a scheme that needs a message to agree, or bytes that are no key to agree with.
         """
         if self.scheme != "x25519":
             raise InvalidValueError("key exchange", self.scheme, ("x25519",))
-        return bytes(self._key.exchange(x25519.X25519PublicKey.from_public_bytes(public)))
+        try:
+            return bytes(self._key.exchange(x25519.X25519PublicKey.from_public_bytes(public)))
+        except ValueError as error:
+            raise _no_key(self.scheme) from error
 
     def decapsulate(self, ciphertext: bytes) -> bytes:
         """The secret in a ciphertext of :func:`encapsulate`.
@@ -201,21 +216,28 @@ def encapsulate(scheme: str, public: bytes, random: Callable[[int], bytes]) -> t
         random: Source of secret bytes for RSA, which transports a secret; the others have their own.
 
     Raises:
-        InvalidValueError: For a key of the wrong size.
+        InvalidValueError: For a key of the wrong size, or bytes that are no key, such as the zero of X25519.
     """
     size = key_exchange(scheme).public_key_bytes
     if len(public) != size:
         raise InvalidValueError("public key", f"{len(public)} bytes", f"{size} bytes for {scheme}")
-    key = _exchange_public(scheme, public)
-    if scheme in _ML_KEM:
-        secret, ciphertext = key.encapsulate()
-        return bytes(secret), bytes(ciphertext)
-    if scheme == "x25519":
-        own = x25519.X25519PrivateKey.generate()
-        own_public = own.public_key().public_bytes_raw()
-        return derive(own.exchange(key), own_public + public), own_public
-    secret = random(SECRET_BYTES)
-    return secret, key.encrypt(secret, _OAEP)
+    try:
+        key = _exchange_public(scheme, public)
+        if scheme in _ML_KEM:
+            secret, ciphertext = key.encapsulate()
+            return bytes(secret), bytes(ciphertext)
+        if scheme == "x25519":
+            own = x25519.X25519PrivateKey.generate()
+            own_public = own.public_key().public_bytes_raw()
+            return derive(own.exchange(key), own_public + public), own_public
+        secret = random(SECRET_BYTES)
+        return secret, key.encrypt(secret, _OAEP)
+    except ValueError as error:
+        raise _no_key(scheme) from error
+
+
+def _no_key(scheme: str) -> InvalidValueError:
+    return InvalidValueError("public key", "bytes that are no key", f"a public key of {scheme}")
 
 
 @lru_cache(maxsize=64)

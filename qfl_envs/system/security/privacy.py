@@ -44,10 +44,12 @@ class Accountant:
         """Account for rounds with noise.
 
         Raises:
-            InvalidValueError: Without noise, which costs all privacy there is.
+            InvalidValueError: Without noise, which costs all privacy there is, or for a negative number of rounds.
         """
         if not noise_multiplier > 0.0:
             raise InvalidValueError("noise_multiplier", noise_multiplier, "a number above 0")
+        if rounds < 0:
+            raise InvalidValueError("rounds", rounds, "at least 0")
         self.rho += rounds / (2 * noise_multiplier**2)
 
     def epsilon(self, delta: float = 1e-5) -> float:
@@ -65,10 +67,14 @@ def noise_for(epsilon: float, delta: float, rounds: int) -> float:
     """Noise multiplier by which so many rounds together spend epsilon.
 
     Raises:
-        InvalidValueError: For an epsilon that is not positive.
+        InvalidValueError: For an epsilon that is not positive, a delta outside 0 ... 1, or fewer rounds than one.
     """
     if not epsilon > 0.0:
         raise InvalidValueError("epsilon", epsilon, "a number above 0")
+    if not 0.0 < delta < 1.0:
+        raise InvalidValueError("delta", delta, "between 0 and 1")
+    if rounds < 1:
+        raise InvalidValueError("rounds", rounds, "at least 1")
     log = math.log(1 / delta)
     root = math.sqrt(log + epsilon) - math.sqrt(log)
     return math.sqrt(rounds / 2) / root

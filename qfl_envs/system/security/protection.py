@@ -88,7 +88,13 @@ class Protection:
         return bool(parts) and all(parts)
 
     def expansion(self, payload_bits: float) -> float:
-        """Bits sent per bit of update."""
+        """Bits sent per bit of update.
+
+        Raises:
+            InvalidValueError: For an update of no bits.
+        """
+        if not payload_bits > 0.0:
+            raise InvalidValueError("payload_bits", payload_bits, "a number above 0")
         return (payload_bits + 8 * self.upload_bytes) / payload_bits
 
     def cycles(self, uniform: np.ndarray) -> np.ndarray:

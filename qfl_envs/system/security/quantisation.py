@@ -27,8 +27,12 @@ def encode(values: np.ndarray, bound: float, bits: int) -> np.ndarray:
     """Whole numbers from 0 to 2^bits - 1 for values from -bound to bound; values outside are clipped.
 
     Raises:
-        InvalidValueError: For a value that is no number, which no clipping mends.
+        InvalidValueError: For a value that is no number, which no clipping mends, or for a bound or bits without codes.
     """
+    if not bound > 0.0:
+        raise InvalidValueError("bound", bound, "a number above 0")
+    if not 1 <= bits <= 52:
+        raise InvalidValueError("bits", bits, "from 1 to 52, which floating point holds exactly")
     if not np.isfinite(values).all():
         raise InvalidValueError("values", "not finite", "finite numbers")
     levels = 2**bits - 1

@@ -44,7 +44,7 @@ class RoundCost:
         cycles: Of it, those of the processor.
         bits: Of the upload; below zero where masked numbers are shorter than plain ones by more than all else adds.
         keyless: bool, whose pool held too little key.
-        key_bits: Key that is left.
+        key_bits: Key that is left; below zero what devices wait for.
     """
 
     seconds: np.ndarray
@@ -116,7 +116,7 @@ def round_cost(
         if security.qkd_fallback == "wait":
             missing = np.where(keyless, SESSION_BITS - key_bits, 0.0)
             wait_s = np.where(missing > 0.0, np.minimum(missing / np.maximum(key_bps, 1e-9), NEVER_S), 0.0)
-            left_bits = np.where(asked, np.maximum(key_bits - SESSION_BITS, 0.0), key_bits)
+            left_bits = np.where(asked, key_bits - SESSION_BITS, key_bits)
         else:
             left_bits = np.where(asked & ~keyless, key_bits - SESSION_BITS, key_bits)
             instead = _protection("none", security.qkd_fallback)

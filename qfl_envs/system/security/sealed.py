@@ -75,8 +75,12 @@ class Sealer:
             server_public: Key of the server for the key exchange, if there is one.
 
         Raises:
-            InvalidValueError: Without a signature, or for one that cannot be executed.
+            InvalidValueError: Without a signature, for one that cannot be executed, or a number that does not fit.
         """
+        if protection.signs is None:
+            raise InvalidValueError("signature", protection.signature, "a signature scheme")
+        if not 0 <= sender < 2**32:
+            raise InvalidValueError("sender", sender, "a number of 32 bits")
         self.protection, self.sender = protection, sender
         self._key = SigningKey(protection.signature)
         self._server_public = server_public
@@ -88,7 +92,13 @@ class Sealer:
         return self._key.public
 
     def seal(self, round_index: int, payload: bytes) -> bytes:
-        """The message that carries a payload in a round; each has the next sequence number."""
+        """The message that carries a payload in a round; each has the next sequence number.
+
+        Raises:
+            InvalidValueError: For a round that does not fit into 32 bits.
+        """
+        if not 0 <= round_index < 2**32:
+            raise InvalidValueError("round", round_index, "a number of 32 bits")
         self._sequence += 1
         if self.protection.exchanges is not None:
             secret, ciphertext = encapsulate(self.protection.exchange, self._server_public, os.urandom)

@@ -40,8 +40,11 @@ def combine(shares: Mapping[int, bytes], threshold: int) -> bytes:
     """The secret, by Lagrange interpolation at zero.
 
     Raises:
-        InvalidValueError: For fewer shares than the threshold.
+        InvalidValueError: For fewer shares than the threshold, or one that is no element of the field.
     """
+    for holder, share in shares.items():
+        if len(share) != SHARE_BYTES or int.from_bytes(share, "big") >= PRIME:
+            raise InvalidValueError("share", f"a wrong one of holder {holder}", "32 bytes below the prime of the field")
     if len(shares) < threshold:
         raise InvalidValueError("shares", len(shares), f"at least {threshold}, the threshold")
     points = [(holder + 1, int.from_bytes(share, "big")) for holder, share in list(shares.items())[:threshold]]

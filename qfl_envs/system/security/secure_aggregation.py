@@ -61,6 +61,7 @@ class Client:
         self._publics: Mapping[int, tuple[bytes, bytes]] = {}
         self._offers: dict[int, tuple[bytes, bytes]] = {}
         self._held: dict[int, tuple[bytes, bytes]] = {}
+        self._uncovered: dict[int, str] = {}
 
     def advertise(self) -> tuple[bytes, bytes]:
         """Round 0: public keys, for masks and for shares."""
@@ -108,11 +109,13 @@ class Client:
         """Round 3: shares of the own masks of those who sent their numbers, and of the pairs' of those who did not.
 
         Raises:
-            InvalidValueError: If both are asked for of one client, which would uncover its numbers.
+            InvalidValueError: If both are asked for of one client, now or in two questions, which would uncover its
+                numbers.
         """
-        both = set(sent) & set(dropped)
-        if both:
-            raise InvalidValueError("dropped", sorted(both), "clients that have not sent their numbers")
+        asked = [(client, "sent") for client in sent] + [(client, "dropped") for client in dropped]
+        for client, of in asked:
+            if self._uncovered.setdefault(client, of) != of:
+                raise InvalidValueError("dropped", client, "clients that have not sent their numbers")
         return {client: self._held[client][1] for client in sent} | {c: self._held[c][0] for c in dropped}
 
     def _channel(self, other: int) -> bytes:
@@ -163,7 +166,8 @@ def secure_sum(
     count, length = numbers.shape
     if not 2 <= threshold <= count:
         raise InvalidValueError("threshold", threshold, f"from 2 to {count}, the number of clients")
-    if numbers.min() < 0 or numbers.max() >= 2**bits:
+    # written so that what is no number is refused, too
+    if not ((numbers >= 0) & (numbers < 2**bits) & (numbers == np.floor(numbers))).all():
         raise InvalidValueError("numbers", "outside", f"whole numbers from 0 to 2^{bits} - 1")
     modulus = modulus_bits(count, bits)
     traffic = _Traffic()

@@ -37,9 +37,15 @@ def looks(updates: Updates, systems: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def turned(mean: np.ndarray, honest: np.ndarray | None) -> np.ndarray:
-    """(E) half of one minus the cosine of what was merged (E, P) with the honest mean: 0 along it, 1 against it."""
+    """(E) half of one minus the cosine of what was merged (E, P) with the honest mean: 0 along it, 1 against it.
+
+    What moves a model without anything honest, where that mean is zero, counts as against it; what moves none, as along
+    it.
+    """
     if honest is None:
         return np.zeros(len(mean))
-    norms = np.linalg.norm(mean, axis=-1) * np.linalg.norm(honest, axis=-1)
-    cosine = np.divide((mean * honest).sum(-1), norms, out=np.ones(len(mean)), where=norms > 0.0)
+    of_mean, of_honest = np.linalg.norm(mean, axis=-1), np.linalg.norm(honest, axis=-1)
+    alone = np.where((of_mean > 0.0) & (of_honest == 0.0), -1.0, 1.0)
+    norms = of_mean * of_honest
+    cosine = np.divide((mean * honest).sum(-1), norms, out=alone, where=norms > 0.0)
     return np.asarray((1.0 - np.clip(cosine, -1.0, 1.0)) / 2.0)

@@ -61,5 +61,8 @@ def test_repeats_win_back_what_imperfect_states_lose():
 def test_bad_arguments_are_refused():
     with pytest.raises(InvalidValueError, match="odd"):
         ghz_sum(np.zeros((1, 2, 1), dtype=int), 2, np.random.default_rng(0), repeats=2)
+    for bits, numbers, word in ((0, [[0]], "bits"), (53, [[0]], "bits"), (4, [[0.5]], "whole"), (4, [[2**52]], "52")):
+        with pytest.raises(InvalidValueError, match=word):
+            ghz_sum(np.array([numbers]), bits, np.random.default_rng(0))
     with pytest.raises(InvalidValueError, match="visibility"):
         ghz_sum(np.zeros((1, 2, 1), dtype=int), 2, np.random.default_rng(0), visibility=1.5)

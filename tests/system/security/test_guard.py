@@ -11,6 +11,7 @@ from qfl_envs.errors import InvalidValueError
 from qfl_envs.scenario import Scenario
 from qfl_envs.system.decision import Decision
 from qfl_envs.system.federation import FederatedSystem
+from qfl_envs.system.learning.adaptation import Adaptation
 from qfl_envs.system.learning.aggregation import Updates
 from qfl_envs.system.security import robust, schemes
 from qfl_envs.system.security.choices import OPTIONS, Choices
@@ -151,6 +152,26 @@ def test_what_is_no_update_is_counted_and_never_merged(aggregation):
     assert np.isfinite(system.state.parameters).all() and np.abs(system.state.parameters).max() < 100
 
 
+def test_what_is_no_update_does_not_hide_how_far_others_steer():
+    system = Misbehaving(SCENARIO.replace({"security": {"tampered_share": 1.0}}), 1)
+    assert play(system, 1, (0,))[0].guarded.steered[0] > 0.9
+
+
+@pytest.mark.parametrize("attack", ["sign-flip", "gaussian", "label-flip"])
+def test_a_model_that_only_hostile_devices_move_is_steered_altogether(attack):
+    assert play(system_of(1, attack=attack, attacker_share=1.0), 1, (0,))[0].guarded.steered.tolist() == [1.0]
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("attack", ["sign-flip", "gaussian", "boost", "ipm", "alie"])
+def test_updates_too_long_for_a_number_are_thrown_away_without_a_word(attack):
+    of = {"attack": attack, "attack_strength": 1e300, "tampered_share": 0.3, "tampering_strength": 1e300}
+    system = system_of(1, attacker_share=0.25, **of)
+    guarded = play(system, 1, (0,))[0].guarded
+    assert guarded.screened.sum() == (guarded.poisoned | guarded.forged).sum() > 2
+    assert np.isfinite(system.state.parameters).all()
+
+
 def test_a_round_with_too_many_attackers_fails_and_leaves_the_model():
     rule = {"aggregation": "krum", "assumed_attackers": 0.5}
     system = FederatedSystem(SCENARIO.replace({"security": rule}), 2, protects=True)
@@ -261,6 +282,52 @@ def test_quantum_channels_run_dry_when_they_are_tapped_or_jammed():
     assert play(system_of(1, intercepted_share=1.0), 1, (0,))[0].guarded.qber[0] > 0.25
 
 
+def test_key_that_comes_in_while_a_device_waits_for_it_is_used_up():
+    # as slow a source as makes devices wait in rounds of few seconds
+    system = system_of(1, key_exchange="qkd", key_pool_bits=256, qkd_availability=1.0, qkd_pulses_hz=3e3)
+    waited = 0
+    for number in range(4):
+        if number == 0:
+            system.reset([np.random.default_rng(0)])
+        before = system.state.key_bits.copy()
+        report = system.step(Decision(participate=np.ones((1, 8), dtype=bool)))
+        came_in = report.guarded.key_bps * report.round_s[:, None]
+        left = np.minimum(before + came_in - 256, 256)
+        assert report.delivered.all() and np.allclose(system.state.key_bits, left)
+        waited += report.guarded.keyless.sum()
+    assert waited > 8
+
+
+def test_who_waits_for_key_in_vain_keeps_what_came_in():
+    system = system_of(1, key_exchange="qkd", key_pool_bits=300, qkd_availability=0.0)
+    *_, last = play(system, 3, (0,))
+    assert last.guarded.keyless.all() and not last.delivered.any()
+    assert (system.state.key_bits == 300 - 256).all()
+
+
+@pytest.mark.parametrize("protection", ["modelled", "executed"])
+def test_who_falls_back_from_a_quantum_key_is_as_safe_as_what_is_taken_instead(protection):
+    dry = {"key_exchange": "qkd", "key_pool_bits": 256, "qkd_availability": 0.0, "protection": protection}
+    attacked = {"eavesdropped_share": 1.0, "quantum_computer": True, "q_day_round": [3.0, 3.0]}
+    counts = {}
+    for fallback in ("x25519", "ml-kem-768"):
+        guarded = [r.guarded for r in play(system_of(1, qkd_fallback=fallback, **attacked, **dry), 4, (0,))]
+        counts[fallback] = [(int(one.recorded.sum()), int(one.read.sum()), int(one.opened[0])) for one in guarded]
+    # the first round has keys; Q-day comes after the third
+    assert counts["x25519"] == [(0, 0, 0), (8, 0, 0), (8, 0, 16), (0, 8, 0)]
+    assert counts["ml-kem-768"] == [(0, 0, 0)] * 4
+    tampered = system_of(1, qkd_fallback="ml-kem-768", tampered_share=1.0, **dry)
+    # anybody can encrypt to the server, but only a device has its quantum key
+    refused = [(r.guarded.refused.sum(), r.guarded.forged.sum()) for r in play(tampered, 2, (0,))]
+    assert refused == [(8, 0), (0, 8)]
+
+
+def test_an_update_without_a_signature_carries_no_key():
+    quiet = {"protection": "executed", "sends_key": True, "key_exchange": "ml-kem-768"}
+    assert play(system_of(1, **quiet), 1, (0,))[0].delivered.all()
+    assert play(system_of(1, **quiet, signature="ml-dsa-44"), 1, (0,))[0].delivered.all()
+
+
 def test_threats_come_and_go():
     system = system_of(1, tampered_share=1.0, threat_begins=0.3, threat_ends=0.3)
     forged = [bool(report.guarded.forged.any()) for report in play(system, 30, (0,))]
@@ -298,9 +365,13 @@ def test_bad_scenarios_are_refused():
         system_of(signature="falcon-512", protection="executed")
     with pytest.raises(InvalidValueError, match="median"):
         system_of(aggregation="median", noise_multiplier=1.0)
+    with pytest.raises(InvalidValueError, match="screening"):
+        system_of(screening="norm", noise_multiplier=1.0)
     with pytest.raises(InvalidValueError, match="signature"):
         Choices.named(signature="rsa-2048")
     other = SCENARIO.replace({"learning": {"aggregation": "buffered"}})
+    with pytest.raises(InvalidValueError, match="learning.aggregation is 'buffered'"):
+        system_of(scenario=other, signature="ml-dsa-44")
     with pytest.raises(InvalidValueError, match="merged in the round"):
         FederatedSystem(other, protects=True)
 
@@ -320,3 +391,14 @@ def test_what_rules_expect_of_protection_is_what_it_costs():
     assert np.isclose(
         (usual_cycles(view.scenario.security) / view.cpu_hz)[everybody].max(), info["protect_s"], rtol=1e-5
     )
+
+
+def test_statistics_of_last_layers_go_past_every_protection_and_are_refused():
+    scenario = SCENARIO.replace({"security": {"signature": "ml-dsa-44"}})
+    with pytest.raises(InvalidValueError, match="solved_head"):
+        gym.make("qfl/Drift-v0", scenario=scenario, adaptations=["head", "solved_head"], disable_env_checker=True)
+    system = FederatedSystem(scenario, 1, adapts=True)
+    system.reset([np.random.default_rng(0)])
+    everybody = np.ones((1, 8), dtype=bool)
+    with pytest.raises(InvalidValueError, match="statistics"):
+        system.step(Decision(participate=everybody, adaptation=np.array([int(Adaptation.SOLVE_HEAD)])))

@@ -79,6 +79,14 @@ def test_the_noise_of_privacy_is_that_of_its_definition():
     assert moved == pytest.approx(3.0 * 2 * 0.1 / 5, abs=1e-6)
 
 
+def test_the_noise_of_privacy_is_that_of_the_updates_that_are_unmasked():
+    # of groups of four, the second has two left, and its updates hide nothing of the others
+    of = {"aggregation": "secure", "group_size": 4, "noise_multiplier": 3.0, "clip_norm": 0.1}
+    still, noisy = (merged([0, 1, 2, 4, 5], noise=np.full((1, 5), size), **of) for size in (0.0, 1.0))
+    moved = noisy.result.updates.change[0] - still.result.updates.change[0]
+    assert moved == pytest.approx(3.0 * 2 * 0.1 / 3, abs=1e-6)
+
+
 def test_the_assumed_share_of_attackers_is_rounded_up():
     # of eight, 0.3 may be three, against whom multi-Krum needs nine
     assert merged(range(8), "multi-krum", assumed_attackers=0.3).failed.tolist() == [True]
@@ -116,6 +124,7 @@ def test_what_is_merged_against_the_honest_mean_is_steered_altogether():
     mean = np.array([[2.0, 0.0], [-0.1, 0.0], [0.0, 3.0], [0.0, 0.0]])
     assert turned(mean, honest) == pytest.approx([0.0, 1.0, 0.5, 0.0])
     assert turned(mean, None) == pytest.approx(np.zeros(4))
+    assert turned(mean, np.zeros((4, 2))) == pytest.approx([1.0, 1.0, 1.0, 0.0])
 
 
 def test_a_server_sees_how_long_updates_are_and_whether_they_agree():

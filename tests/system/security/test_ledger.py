@@ -1,3 +1,4 @@
+import hashlib
 import json
 
 import pytest
@@ -5,7 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from qfl_envs.errors import InvalidValueError
-from qfl_envs.system.security.ledger import Ledger, verify
+from qfl_envs.system.security.ledger import Ledger, line_of, verify
 from qfl_envs.system.security.primitives import SigningKey
 from train.cli import main
 
@@ -88,3 +89,38 @@ def test_an_entry_is_written_in_one_way_alone(written, tmp_path):
     for other in (last.replace(b":", b": ", 1), begin + signature.upper() + end, begin + b" " + signature + end):
         path.write_bytes(b"".join(lines) + other)
         assert verify(path).problem == "not of the form of an entry" and verify(path).entries == 3
+
+
+def test_what_is_no_entry_is_found_whatever_it_is(written, tmp_path, capsys):
+    *lines, last = written.read_bytes().splitlines()
+    entry, path = json.loads(last), tmp_path / "other.jsonl"
+    wrong = [{**entry, "round": value} for value in (float("inf"), float("nan"), 1.0, True, "1", None)]
+    wrong += [{**entry, "device": value} for value in (True, 1.0, [1])]
+    for line in (*map(line_of, wrong), b"[" * 100_000, b"", b"\xff", b"null"):
+        path.write_bytes(b"\n".join([*lines, line]) + b"\n")
+        assert verify(path).problem == "not of the form of an entry"
+    path.write_bytes(b"[" * 100_000)
+    with pytest.raises(InvalidValueError, match="ledger"):
+        verify(path)
+    assert main(["ledger", "record", str(tmp_path / "nowhere" / "updates")]) == 2
+    assert "can be written" in capsys.readouterr().err
+
+
+def test_a_fraction_is_no_round_even_if_its_device_signs_it(tmp_path):
+    key, path = SigningKey("ecdsa-p256"), tmp_path / "own.jsonl"
+    Ledger(path, {0: key}).add(1.5, 0, b"between rounds")
+    assert verify(path).problem == "not of the form of an entry"
+
+
+def test_no_other_signature_passes_for_the_one_that_was_made(tmp_path):
+    path = tmp_path / "ecdsa.jsonl"
+    ledger = Ledger(path, {0: SigningKey("ecdsa-p256")})
+    ledger.add(0, 0, b"update")
+    first, last = path.read_bytes().splitlines()
+    entry = json.loads(last)
+    r, s = entry["signature"][:64], entry["signature"][64:]
+    # by the order of P-256: who sees a signature can make a second one of it
+    other = 115792089210356248762697446949407573529996955224135760342422259061068512044369 - int(s, 16)
+    for signature, problem in ((r + "00" + s, "does not verify"), (r + f"{other:064x}", "not the one that was made")):
+        path.write_bytes(first + b"\n" + line_of({**entry, "signature": signature}) + b"\n")
+        assert problem in verify(path).problem and verify(path).head == hashlib.sha256(first).hexdigest()

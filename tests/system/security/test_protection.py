@@ -73,6 +73,8 @@ def test_mean_and_least_time_of_a_signature_are_the_measured_ones():
     assert np.ptp(signing_cycles("falcon-512", uniform)) == 0.0
 
 
+# NIST SP 800-186
+P256_ORDER = 115792089210356248762697446949407573529996955224135760342422259061068512044369
 Q, DEGREE = 8_380_417, 256
 # FIPS 204, table 1: k, l, eta, tau, gamma_1, gamma_2, omega, and lambda in bits
 ML_DSA = {
@@ -123,6 +125,8 @@ def test_what_is_unknown_or_unmeasured_is_refused():
         Protection("none", "x25519", sends_key=True)
     with pytest.raises(InvalidValueError, match="known cycles"):
         Protection("rsa-2048").cycles(np.zeros(1))
+    with pytest.raises(InvalidValueError, match="payload_bits"):
+        Protection("ml-dsa-44").expansion(0.0)
     with pytest.raises(InvalidValueError, match="falcon-512"):
         SigningKey("falcon-512")
     with pytest.raises(InvalidValueError, match="1312 bytes"):
@@ -166,5 +170,28 @@ def test_keys_of_one_seed_are_apart_by_purpose_and_public_keys_bind_x25519():
 def test_a_signature_of_the_wrong_form_does_not_verify():
     for name in ("ml-dsa-44", "ecdsa-p256"):
         key = SigningKey(name)
-        for signature in (b"", b"short", bytes(SIGNATURES[name].signature_bytes)):
+        right = key.sign(b"update")
+        longer = (right + b"\0", b"\0" + right, right[:32] + b"\0" + right[32:])
+        for signature in (b"", b"short", bytes(SIGNATURES[name].signature_bytes), *longer):
             assert not VerifyingKey(name, key.public).verify(signature, b"update")
+
+
+def test_of_the_two_signatures_that_ecdsa_has_one_is_made():
+    key = SigningKey("ecdsa-p256")
+    verifier = VerifyingKey("ecdsa-p256", key.public)
+    for _ in range(20):
+        made = key.sign(b"update")
+        other = made[:32] + (P256_ORDER - int.from_bytes(made[32:], "big")).to_bytes(32, "big")
+        assert verifier.verify(made, b"update") and verifier.is_canonical(made)
+        assert verifier.verify(other, b"update") and not verifier.is_canonical(other)
+
+
+@pytest.mark.parametrize("name", EXECUTED_EXCHANGES)
+def test_bytes_that_are_no_public_key_are_refused_by_name(name):
+    # zeros are a vector of ML-KEM, whose coefficients have to be below 3329; X25519 agrees on nothing with zero
+    wrong = (b"\xff" if name.startswith("ml-kem") else b"\0") * KEY_EXCHANGES[name].public_key_bytes
+    with pytest.raises(InvalidValueError, match=f"public key of {name}"):
+        encapsulate(name, wrong, bytes)
+    for zero in (bytes(32), bytes(31)):
+        with pytest.raises(InvalidValueError, match="public key of x25519"):
+            ExchangeKey("x25519").agree(zero)

@@ -100,6 +100,8 @@ def test_worse_pairs_violate_less():
 def test_bad_arguments_are_refused():
     with pytest.raises(InvalidValueError, match="intercepted"):
         bb84.run(10, np.random.default_rng(0), intercepted=1.5)
+    with pytest.raises(InvalidValueError, match="inefficiency"):
+        bb84.run(10, np.random.default_rng(0), inefficiency=0.9)
     with pytest.raises(InvalidValueError, match="pairs"):
         e91.run(0, np.random.default_rng(0))
 
@@ -115,6 +117,11 @@ def test_the_key_is_what_was_kept_hashed_and_the_bits_that_were_told_are_counted
     monkeypatch.setattr(e91, "hashed", lambda bits, length, generator: seen.append(len(bits)) or ~bits[:length])
     pairs = e91.run(1000, np.random.default_rng(0))
     assert seen[1:] == [pairs.sifted]
+
+
+def test_keys_do_not_show():
+    for session in (bb84.run(500, np.random.default_rng(0)), e91.run(500, np.random.default_rng(0))):
+        assert len(session.key) and "key" not in repr(session) and "True" not in repr(session)
 
 
 def test_sessions_are_given_up_for_what_is_wrong_with_them():

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from qfl_envs.errors import UnknownNameError
+from qfl_envs.errors import InvalidValueError, UnknownNameError
 from qfl_envs.system.learning.aggregation import Updates
 from qfl_envs.system.security.privacy import Accountant, noise_for, noise_std, private_update
 from qfl_envs.system.security.robust import RULES, gather, krum_scores, merge, tolerated
@@ -101,6 +101,14 @@ def test_accountant_by_hand():
     spent = Accountant()
     spent.spend(noise, 50)
     assert spent.epsilon(1e-5) == pytest.approx(3.0)
+
+
+@pytest.mark.parametrize(("epsilon", "delta", "rounds"), [(0.0, 1e-5, 1), (1.0, 0.0, 1), (1.0, 1.0, 1), (1.0, 1e-5, 0)])
+def test_privacy_that_nothing_buys_is_refused(epsilon, delta, rounds):
+    with pytest.raises(InvalidValueError, match="epsilon|delta|rounds"):
+        noise_for(epsilon, delta, rounds)
+    with pytest.raises(InvalidValueError, match="rounds"):
+        Accountant().spend(1.0, -1)
 
 
 def test_noise_has_the_standard_deviation_that_the_accountant_assumes():

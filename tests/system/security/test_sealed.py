@@ -127,6 +127,16 @@ def test_a_message_for_another_server_does_not_decrypt():
 def test_a_receiver_needs_a_signature():
     with pytest.raises(InvalidValueError, match="signature"):
         Receiver(Protection("none", "x25519"), SIZE)
+    with pytest.raises(InvalidValueError, match="signature is 'none'"):
+        Sealer(0, Protection("none", "x25519"))
+
+
+@pytest.mark.parametrize("number", [-1, 2**32])
+def test_numbers_that_no_header_holds_are_refused(number):
+    with pytest.raises(InvalidValueError, match="sender"):
+        Sealer(number, SIGNED)
+    with pytest.raises(InvalidValueError, match="round"):
+        _SEALER.seal(number, PAYLOAD)
 
 
 def test_numbers_far_behind_count_as_repeated_and_are_forgotten():
