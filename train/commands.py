@@ -202,7 +202,7 @@ def leaderboard(options: Namespace) -> int:
     from train.line_ups import line_up
     from train.runs import RunFolder
 
-    presets = options.preset or ["small"]
+    presets = list(dict.fromkeys(options.preset or ["small"]))
     reject_unknown(presets, PRESETS, "preset")
     if options.quick and options.full:
         raise InvalidValueError("--quick", True, "one of --quick and --full")
@@ -225,7 +225,7 @@ def _matrix(options: Namespace, preset: str, chosen: Any) -> Any:
     from train.matrix import Matrix
 
     of_line_up = [env_id for env_id in ENVIRONMENTS if env_id in chosen.competitors]
-    environments = tuple(options.env or of_line_up or ENVIRONMENTS)
+    environments = tuple(dict.fromkeys(options.env or of_line_up or ENVIRONMENTS))
     reject_unknown(environments, ENVIRONMENTS, "environment")
     if options.competitor:
         names, only = tuple(dict.fromkeys(options.competitor)), {}
@@ -246,7 +246,8 @@ def _matrix(options: Namespace, preset: str, chosen: Any) -> Any:
     )
     for name in options.competitor or ():
         if not any(matrix.supports(name, env_id) for env_id in environments):
-            raise InvalidValueError("--competitor", name, f"one that supports {' or '.join(environments)}")
+            of_model = ", with the observation and action space of its training" if outside.is_model(name) else ""
+            raise InvalidValueError("--competitor", name, f"one that supports {' or '.join(environments)}{of_model}")
     return matrix
 
 
