@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import errno
 import traceback
@@ -15,7 +16,7 @@ from train import competitors
 from train.evaluation import make_env_of, play
 from train.plans import MODEL_FILE, TrainingPlan, read_plan
 from train.protocol import SPLIT
-from train.results import Entry, Failure, Record, Training
+from train.results import Entry, Failure, Record, Training, record_from_row, to_row
 from train.runs import RunFolderError
 
 LONGEST_REASON = 300
@@ -128,7 +129,8 @@ def describe(error: BaseException) -> str:
     """What an error says, and the line that raised it."""
     frames = traceback.extract_tb(error.__traceback__)
     where = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
-    said = " ".join(str(error).split())
+    printable = "".join(one if one.isprintable() else " " for one in str(error))
+    said = " ".join(printable.split())
     return f"{type(error).__name__}: {said[:LONGEST_REASON]}{where}"
 
 
@@ -175,7 +177,9 @@ def _play(job: PlayJob) -> Record:
     competitor = competitors.make(name, job.model)
     env = make_env_of(competitor, env_id, SPLIT, job.arguments)
     try:
-        episode = play(env, competitor, job.seed)
+        with contextlib.chdir("."):  # back to where the next job looks for its files, wherever a competitor goes
+            episode = play(env, competitor, job.seed)
     finally:
         env.close()
-    return dataclasses.replace(episode, competitor=name)
+    # what could not be read again, such as a cost that is no number, is no result either
+    return record_from_row(to_row(dataclasses.replace(episode, competitor=name)))
