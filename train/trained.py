@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,10 @@ from train.plans import MODE_FILE, MODEL_FILE, ModelFileError, read_plan
 from train.playing import chosen_actions, seed_choices
 from train.training import ALGORITHMS, count_parameters
 
-UNLOADABLE = (AssertionError, AttributeError, ImportError, LookupError, OSError, RuntimeError, TypeError, ValueError)
+UNLOADABLE = (
+    *(AssertionError, AttributeError, ImportError, LookupError, OSError, RuntimeError, TypeError, ValueError),
+    *(pickle.PickleError, EOFError),
+)
 """What SB3 raises where a file is no model of the algorithm."""
 
 
