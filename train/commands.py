@@ -214,7 +214,7 @@ def leaderboard(options: Namespace) -> int:
         name = options.name or f"{pace or 'leaderboard'}-{preset}"
         folder = RunFolder(options.out / (f"{name}-{preset}" if options.name and len(presets) > 1 else name), config)
         results = run(matrix, folder, _pool(options), _say, options.entry_timeout, options.retry_failed)
-        codes.append(_show(config, results, folder.path))
+        codes.append(_show(config, results, folder.path, "; --retry-failed plays them again"))
     return max(codes)
 
 
@@ -269,8 +269,8 @@ def _merge(options: Namespace) -> int:
     return _show(config, results, options.out)
 
 
-def _show(config: Mapping[str, Any], results: Any, folder: Path) -> int:
-    """Write and print the tables; the exit code."""
+def _show(config: Mapping[str, Any], results: Any, folder: Path, advice: str = "") -> int:
+    """Write and print the tables; the exit code. The advice is for entries that failed."""
     from train.leaderboard import publish
     from train.report.page import write_page
     from train.runs import RunFolderError
@@ -284,7 +284,7 @@ def _show(config: Mapping[str, Any], results: Any, folder: Path) -> int:
     print(f"\nwritten: {folder}/{', '.join(files)}")
     failed = [entry for entry in config["entries"] if results.failure(tuple(entry)) is not None]
     if failed:
-        _say(f"{len(failed)} of the entries failed; --retry-failed plays them again")
+        _say(f"{len(failed)} of the entries failed{advice}")
     return EXIT_FAILED if failed else EXIT_OK
 
 

@@ -68,14 +68,14 @@ class RunFolder:
             found = as_object(json.loads(file.read_text()))
         except (OSError, TypeError, ValueError) as error:
             raise RunFolderError(
-                f"{file} cannot be read ({error}), so that nobody knows what the run is; choose another --name, or "
-                "delete its folder"
+                f"{file} cannot be read ({error}), so that nobody knows what the run is; choose another --out or "
+                "--name, or delete its folder"
             ) from error
         if found != wanted:
             differing = sorted(key for key in found.keys() | wanted.keys() if found.get(key) != wanted.get(key))
             raise RunFolderError(
                 f"{self.path} holds a run with other settings ({', '.join(differing)}); "
-                "choose another --name, or delete it"
+                "choose another --out or --name, or delete it"
             )
 
     @property
@@ -99,7 +99,7 @@ class RunFolder:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
                 raise RunFolderError(
-                    f"another process is writing to {self.path}; wait for it, or choose another --name"
+                    f"another process is writing to {self.path}; wait for it, or choose another --out or --name"
                 ) from error
             yield
 

@@ -73,7 +73,7 @@ def test_a_run_with_other_settings_is_refused_and_the_setting_named(tmp_path):
 @pytest.mark.parametrize("content", ["", "[]", '{"seeds": 5'])
 def test_settings_that_cannot_be_read_are_named(tmp_path, content):
     (tmp_path / "config.json").write_text(content)
-    with pytest.raises(RunFolderError, match="config.json cannot be read .*choose another --name, or delete"):
+    with pytest.raises(RunFolderError, match="config.json cannot be read .*choose another --out or --name, or delete"):
         RunFolder(tmp_path, {"seeds": 5})
 
 
