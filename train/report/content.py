@@ -102,10 +102,12 @@ class Content:
     Attributes:
         about: Of the file: everything but the environments.
         places: One per environment in which somebody finished.
+        barren: What the file says of the others.
     """
 
     about: Mapping[str, Any]
     places: Sequence[Place]
+    barren: Sequence[Mapping[str, Any]]
 
     @property
     def names(self) -> list[str]:
@@ -164,6 +166,7 @@ def content_of(about: Mapping[str, Any]) -> Content:
             )
             for one in finished
         ],
+        [one for one in about["environments"] if not one["rows"]],
     )
 
 
