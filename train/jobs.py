@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import errno
+import re
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -21,6 +22,8 @@ from train.runs import RunFolderError
 
 LONGEST_REASON = 300
 """Characters of an error that are kept."""
+ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
+"""Of an object in memory, which differs from process to process and says nothing."""
 MACHINE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 """Errors that are no fault of a competitor: they end the run, which can go on later."""
 
@@ -129,7 +132,7 @@ def describe(error: BaseException) -> str:
     """What an error says, and the line that raised it."""
     frames = traceback.extract_tb(error.__traceback__)
     where = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
-    printable = "".join(one if one.isprintable() else " " for one in str(error))
+    printable = "".join(one if one.isprintable() else " " for one in ADDRESS.sub("", str(error)))
     said = " ".join(printable.split())
     return f"{type(error).__name__}: {said[:LONGEST_REASON]}{where}"
 

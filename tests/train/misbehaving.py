@@ -53,6 +53,11 @@ class Dies(Honest):
         os._exit(7)
 
 
+class Generates(Honest):
+    def act(self, observation):
+        yield self.env.action_space.sample()
+
+
 class Unprintable(Honest):
     def choose(self, observation):
         raise ValueError("a byte \udce4, a colour \x1b[31m")

@@ -54,6 +54,7 @@ MISBEHAVING = {
     "NotANumber": (POWER, 0, r"InvalidValueError: action is '\[nan"),
     "OutOfSpace": (SCHEDULING, 0, r"InvalidValueError: action is '\[99"),
     "Leaves": (SCHEDULING, 0, "SystemExit: 0"),
+    "Generates": (SCHEDULING, 0, "InvalidValueError: action is '<generator object Generates.act>'; allowed"),
     "Unprintable": (SCHEDULING, 0, r"ValueError: a byte , a colour \[31m \("),
     "CountsNothing": (SCHEDULING, 0, r"InvalidValueError: parameters of a competitor's cost\(\) is nan"),
     "TakesNoNumber": (SCHEDULING, 0, "TypeError: decision_s is nan, no finite float"),
