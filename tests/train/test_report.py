@@ -77,6 +77,23 @@ def test_who_failed_where_nobody_finished_is_told(text):
     assert ("random", "strong") in shown.texts and (" played 0", "li") in shown.texts
 
 
+@pytest.mark.parametrize("content", ["{", "[]", '{"article": "x"}'])
+def test_claims_that_are_none_are_named(tmp_path, capsys, content):
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "leaderboard.json").write_text(json.dumps(leaderboard()))
+    (tmp_path / "claims").mkdir()
+    (tmp_path / "claims" / "claims.json").write_text(content)
+    assert main(["report", str(run), "--no-replays"]) == 2
+    assert "claims.json cannot be read" in capsys.readouterr().err
+
+
+def test_a_leaderboard_without_its_parts_is_named(tmp_path, capsys):
+    (tmp_path / "leaderboard.json").write_text('{"schema": 1}')
+    assert main(["report", str(tmp_path)]) == 2
+    assert "leaderboard.json is none of version 1" in capsys.readouterr().err
+
+
 def test_ids_are_unique_and_whatever_is_referred_to_exists(tree):
     ids = [one["id"] for _, one, _ in tree.elements if "id" in one]
     assert len(ids) == len(set(ids))

@@ -126,7 +126,7 @@ def read_board(folder: Path) -> dict[str, Any]:
         about = json.loads(file.read_text())
     except (OSError, ValueError) as error:
         raise RunFolderError(f"{file} cannot be read ({error}); qfl leaderboard writes it") from error
-    if not isinstance(about, dict) or about.get("schema") != SCHEMA:
+    if not isinstance(about, dict) or about.get("schema") != SCHEMA or not {"title", "environments"} <= about.keys():
         raise RunFolderError(f"{file} is none of version {SCHEMA}; run qfl leaderboard again with the same settings")
     return about
 
