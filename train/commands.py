@@ -553,7 +553,14 @@ def _player(options: Namespace) -> tuple[str, dict[str, Any], Any]:
     if options.model is None and pretrained is None:
         if execution is not None:
             raise InvalidValueError("--backend", execution.backend, "none without --model or --pretrained")
-        env_id, competitor = _known_env(options.env or "qfl/Scheduling-v0"), known.make(options.competitor)
+        env_id = _known_env(options.env or "qfl/Scheduling-v0")
+        if known.is_trained(options.competitor):
+            raise InvalidValueError(
+                "--competitor",
+                options.competitor,
+                "one that needs no training; those that do play from --model FOLDER, which qfl train writes",
+            )
+        competitor = known.make(options.competitor)
         competitor.require(env_id)
         return env_id, {"scenario": options.preset or "small", **arguments}, competitor
     if pretrained is None:
