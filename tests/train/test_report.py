@@ -73,6 +73,7 @@ def test_who_failed_where_nobody_finished_is_told(text):
     barren["rows"], barren["unfinished"] = [], [{"competitor": "random", "episodes": 0}]
     shown = Tree(render(content_of(about), {}))
     assert (barren["env_id"], "h2") in shown.texts
+    assert len(shown.of("section", **{"class": "environment"})) == len(shown.of("table", **{"class": "results"}))
     assert any("<b>nothing</b> & raised ValueError" in data for data, _ in shown.texts)
     assert ("random", "strong") in shown.texts and (" played 0", "li") in shown.texts
 
