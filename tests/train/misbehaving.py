@@ -48,6 +48,12 @@ class Hangs(Honest):
         time.sleep(600.0)
 
 
+class TakesItsTime(Honest):
+    def choose(self, observation):
+        time.sleep(0.2)
+        return super().choose(observation)
+
+
 class Dies(Honest):
     def choose(self, observation):
         os._exit(7)

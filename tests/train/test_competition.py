@@ -242,6 +242,23 @@ def test_a_process_that_hangs_or_dies_has_failed_and_the_next_job_runs(monkeypat
         assert played.result.competitor == "random"
 
 
+def test_a_process_that_dies_after_its_first_job_is_not_the_fault_of_the_next_one(monkeypatch):
+    work_in_copies(monkeypatch)
+    with start_workers(1) as processes:
+        processes.start(a_job("random"))
+        wait_for(processes)
+        processes.start(a_job("misbehaving:TakesItsTime"), 60.0)
+        (worker,) = processes._workers
+        os.kill(worker.process.pid, signal.SIGKILL)
+        assert processes.free() == 0
+        (played,) = wait_for(processes)
+        assert played.result.competitor == "misbehaving:TakesItsTime" and played.result.rounds == 3
+        assert processes.free() == 1
+        processes.start(a_job("misbehaving:Dies"))
+        (failed,) = wait_for(processes)
+        assert "exit code 7" in failed.result.reason
+
+
 def wait_for(pool):
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
