@@ -34,6 +34,7 @@ An environment has:
 ``meaning``          What scores mean here, or why there are none, a sentence.
 ``rows``             Entries that finished, best return first, below.
 ``failures``         Entries that failed: ``competitor``, ``seed`` (null in training), ``reason``, ``command``.
+``unfinished``       Entries that lack episodes without having failed: ``competitor``, ``episodes`` (those it played).
 ===================  ==================================================================================================
 
 A row has:
@@ -121,6 +122,7 @@ def _environment(place: Place, config: Mapping[str, Any]) -> dict[str, Any]:
             }
             for failed in place.failures
         ],
+        "unfinished": [{"competitor": name, "episodes": played} for name, played in place.unfinished.items()],
     }
 
 

@@ -202,7 +202,7 @@ def leaderboard(options: Namespace) -> int:
     from train.line_ups import line_up
     from train.runs import RunFolder
 
-    presets = options.preset or ["small"]
+    presets = list(dict.fromkeys(options.preset or ["small"]))
     reject_unknown(presets, PRESETS, "preset")
     if options.quick and options.full:
         raise InvalidValueError("--quick", True, "one of --quick and --full")
@@ -214,7 +214,7 @@ def leaderboard(options: Namespace) -> int:
         name = options.name or f"{pace or 'leaderboard'}-{preset}"
         folder = RunFolder(options.out / (f"{name}-{preset}" if options.name and len(presets) > 1 else name), config)
         results = run(matrix, folder, _pool(options), _say, options.entry_timeout, options.retry_failed)
-        codes.append(_show(config, results, folder.path))
+        codes.append(_show(config, results, folder.path, "; --retry-failed plays them again"))
     return max(codes)
 
 
@@ -225,7 +225,7 @@ def _matrix(options: Namespace, preset: str, chosen: Any) -> Any:
     from train.matrix import Matrix
 
     of_line_up = [env_id for env_id in ENVIRONMENTS if env_id in chosen.competitors]
-    environments = tuple(options.env or of_line_up or ENVIRONMENTS)
+    environments = tuple(dict.fromkeys(options.env or of_line_up or ENVIRONMENTS))
     reject_unknown(environments, ENVIRONMENTS, "environment")
     if options.competitor:
         names, only = tuple(dict.fromkeys(options.competitor)), {}
@@ -246,7 +246,8 @@ def _matrix(options: Namespace, preset: str, chosen: Any) -> Any:
     )
     for name in options.competitor or ():
         if not any(matrix.supports(name, env_id) for env_id in environments):
-            raise InvalidValueError("--competitor", name, f"one that supports {' or '.join(environments)}")
+            of_model = ", with the observation and action space of its training" if outside.is_model(name) else ""
+            raise InvalidValueError("--competitor", name, f"one that supports {' or '.join(environments)}{of_model}")
     return matrix
 
 
@@ -268,8 +269,8 @@ def _merge(options: Namespace) -> int:
     return _show(config, results, options.out)
 
 
-def _show(config: Mapping[str, Any], results: Any, folder: Path) -> int:
-    """Write and print the tables; the exit code."""
+def _show(config: Mapping[str, Any], results: Any, folder: Path, advice: str = "") -> int:
+    """Write and print the tables; the exit code. The advice is for entries that failed."""
     from train.leaderboard import publish
     from train.report.page import write_page
     from train.runs import RunFolderError
@@ -283,7 +284,7 @@ def _show(config: Mapping[str, Any], results: Any, folder: Path) -> int:
     print(f"\nwritten: {folder}/{', '.join(files)}")
     failed = [entry for entry in config["entries"] if results.failure(tuple(entry)) is not None]
     if failed:
-        _say(f"{len(failed)} of the entries failed; --retry-failed plays them again")
+        _say(f"{len(failed)} of the entries failed{advice}")
     return EXIT_FAILED if failed else EXIT_OK
 
 
@@ -558,7 +559,14 @@ def _player(options: Namespace) -> tuple[str, dict[str, Any], Any]:
     if options.model is None and pretrained is None:
         if execution is not None:
             raise InvalidValueError("--backend", execution.backend, "none without --model or --pretrained")
-        env_id, competitor = _known_env(options.env or "qfl/Scheduling-v0"), known.make(options.competitor)
+        env_id = _known_env(options.env or "qfl/Scheduling-v0")
+        if known.is_trained(options.competitor):
+            raise InvalidValueError(
+                "--competitor",
+                options.competitor,
+                "one that needs no training; those that do play from --model FOLDER, which qfl train writes",
+            )
+        competitor = known.make(options.competitor)
         competitor.require(env_id)
         return env_id, {"scenario": options.preset or "small", **arguments}, competitor
     if pretrained is None:

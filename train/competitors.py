@@ -56,6 +56,8 @@ def supports(name: str, env_id: str, environment: Mapping[str, Any] | None = Non
     """
     if outside.is_model(name):
         return outside.fits(name, env_id, environment or {})
+    if outside.is_outside(name):
+        return outside.supports(name, env_id)
     return trained_agents.supports(name, env_id) if is_trained(name) else make(name).supports(env_id)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import operator
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,7 @@ import gymnasium as gym
 import numpy as np
 
 from qfl_envs.competitor import Competitor
+from qfl_envs.errors import InvalidValueError
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,8 @@ def make_env_of(
     competitor: Competitor, env_id: str, split: str, arguments: Mapping[str, Any], **keywords: Any
 ) -> gym.Env[Any, Any]:
     """An environment that offers what a competitor decides; what is asked for goes before what it needs."""
-    return make_env(env_id, split, {**competitor.arguments, **arguments}, **keywords)
+    needed = getattr(competitor, "arguments", {})  # one from outside need not derive from Competitor
+    return make_env(env_id, split, {**needed, **arguments}, **keywords)
 
 
 def play(env: gym.Env[Any, Any], competitor: Competitor, seed: int) -> Episode:
@@ -112,6 +115,7 @@ def play(env: gym.Env[Any, Any], competitor: Competitor, seed: int) -> Episode:
 
     Raises:
         UnsupportedEnvironmentError: If the competitor does not support the environment.
+        InvalidValueError: If it counts its parameters in anything but whole numbers.
     """
     observation, info = env.reset(seed=seed)
     competitor.reset(env, seed)
@@ -151,11 +155,19 @@ def play(env: gym.Env[Any, Any], competitor: Competitor, seed: int) -> Episode:
         delivered=delivered / max(participants, 1),
         devices_heard=0.0 if heard is None else float(heard.mean()),
         jain=info["jain"],
-        parameters=cost.parameters,
-        quantum_parameters=cost.quantum_parameters,
+        parameters=_whole("parameters", cost.parameters),
+        quantum_parameters=_whole("quantum_parameters", cost.quantum_parameters),
         circuit_evaluations=float(cost.circuit_evaluations),
         shots=float(cost.shots),
-        quantum_s=cost.quantum_s,
-        decision_s=cost.decision_s,
+        quantum_s=float(cost.quantum_s),
+        decision_s=float(cost.decision_s),
         curve=curve,
     )
+
+
+def _whole(name: str, count: Any) -> int:
+    """A count as an integer of Python, whatever library it comes from."""
+    try:
+        return operator.index(count)
+    except TypeError as error:
+        raise InvalidValueError(f"{name} of a competitor's cost()", count, "a whole number") from error

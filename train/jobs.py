@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import errno
+import re
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -15,11 +17,13 @@ from train import competitors
 from train.evaluation import make_env_of, play
 from train.plans import MODEL_FILE, TrainingPlan, read_plan
 from train.protocol import SPLIT
-from train.results import Entry, Failure, Record, Training
+from train.results import Entry, Failure, Record, Training, record_from_row, to_row
 from train.runs import RunFolderError
 
 LONGEST_REASON = 300
 """Characters of an error that are kept."""
+ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
+"""Of an object in memory, which differs from process to process and says nothing."""
 MACHINE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 """Errors that are no fault of a competitor: they end the run, which can go on later."""
 
@@ -128,7 +132,8 @@ def describe(error: BaseException) -> str:
     """What an error says, and the line that raised it."""
     frames = traceback.extract_tb(error.__traceback__)
     where = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
-    said = " ".join(str(error).split())
+    printable = "".join(one if one.isprintable() else " " for one in ADDRESS.sub("", str(error)))
+    said = " ".join(printable.split())
     return f"{type(error).__name__}: {said[:LONGEST_REASON]}{where}"
 
 
@@ -175,7 +180,9 @@ def _play(job: PlayJob) -> Record:
     competitor = competitors.make(name, job.model)
     env = make_env_of(competitor, env_id, SPLIT, job.arguments)
     try:
-        episode = play(env, competitor, job.seed)
+        with contextlib.chdir("."):  # back to where the next job looks for its files, wherever a competitor goes
+            episode = play(env, competitor, job.seed)
     finally:
         env.close()
-    return dataclasses.replace(episode, competitor=name)
+    # what could not be read again, such as a cost that is no number, is no result either
+    return record_from_row(to_row(dataclasses.replace(episode, competitor=name)))

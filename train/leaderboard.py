@@ -99,7 +99,10 @@ class _Competition:
             self.outlook.trained(training)
         trainings, episodes = [], []  # type: list[TrainJob], list[PlayJob]
         for entry in matrix.entries():
-            if self.results.failure(entry) is not None and not retry:
+            failed = self.results.failure(entry)
+            if failed is not None and not retry:
+                # what a kill kept from its end: a lower seed may be the one that fails first
+                episodes += [job for job in self._episodes(entry) if _before(job, failed)]
                 continue
             if competitors.is_trained(entry[1]) and entry not in self.results.trainings:
                 trainings.append(TrainJob(matrix.plan(entry), self._model(entry)))

@@ -11,12 +11,14 @@ from typing import Any
 from qfl_envs.errors import QflError
 from train.protocol import PROTOCOL
 from train.results import Failure, Record, Results, Training, record_from_row, to_row
-from train.runs import CONFIG_FILE, RESULTS_FILE, RunFolder, read_lines, write_atomically
+from train.runs import CONFIG_FILE, RESULTS_FILE, RunFolder, as_object, read_lines, write_atomically
 
 COMMON = ("protocol", "code", "versions", "preset", "arguments", "tier", "seeds", "training_seed")
 """Settings that all runs must have in common."""
 SHARED = ("steps", "scenarios", "outside")
 """Settings by environment or competitor, in which runs must agree where both have one."""
+LISTS = ("environments", "competitors", "entries", "training")
+"""Settings that are put together."""
 WALL_TIMES = ("decision_s", "training_s")
 """What may differ between two records of the same."""
 
@@ -65,14 +67,35 @@ def merge(folders: Sequence[Path], out: Path) -> tuple[dict[str, Any], Results]:
 
 def _config(folder: Path) -> dict[str, Any]:
     try:
-        config: dict[str, Any] = json.loads((folder / CONFIG_FILE).read_text())
+        config = as_object(json.loads((folder / CONFIG_FILE).read_text()))
         if config["protocol"] != PROTOCOL:
             raise MergeError(
-                f"{folder} is of protocol {config['protocol']}, this is protocol {PROTOCOL}; play it again"
+                f"{folder} is of protocol {config['protocol']!r}, this is protocol {PROTOCOL}; play it again"
             )
+        _check(config)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise MergeError(f"{folder} holds no run of qfl leaderboard ({type(error).__name__}: {error})") from error
     return config
+
+
+def _check(config: Mapping[str, Any]) -> None:
+    """Refuse settings that are not those of a leaderboard.
+
+    Raises:
+        KeyError: For one that is not there.
+        TypeError: For one of another type.
+    """
+    for name in (*COMMON, *SHARED, *LISTS):
+        if name not in config:
+            raise KeyError(name)
+    for name in SHARED:
+        as_object(config[name])
+    for name in LISTS:
+        if not isinstance(config[name], list):
+            raise TypeError(f"{name} is no list: {config[name]!r}")
+    for plan in map(as_object, config["training"]):
+        if not {"env_id", "agent"} <= plan.keys():
+            raise KeyError("training of whom, and where")
 
 
 def _merged(configs: Mapping[Path, Mapping[str, Any]]) -> dict[str, Any]:

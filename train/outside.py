@@ -19,13 +19,14 @@ from typing import Any, get_args
 
 import gymnasium as gym
 
-from qfl_envs.competitor import Competitor, Kind
+from qfl_envs.competitor import Competitor, Cost, Kind
 from qfl_envs.errors import QflError
 from qfl_envs.fields import reject_unknown
 from train.algorithms import ACTIONS
 from train.evaluation import make_env
-from train.plans import MODEL_FILE, PLAN_FILE
+from train.plans import MODEL_FILE, PLAN_FILE, read_plan
 from train.protocol import SPLIT
+from train.runs import as_object
 
 PROTOCOL_OF_COMPETITORS = ("name", "kind", "supports", "reset", "act", "cost")
 """What an object must have; qfl_envs/competitor.py says what it means."""
@@ -78,10 +79,11 @@ def fits(name: str, env_id: str, environment: Mapping[str, Any]) -> bool:
 
     Raises:
         OutsideError: For a file that is no model.
+        ModelFileError: For a folder of ``qfl train`` whose plan is damaged.
     """
     file = file_of(name)
     if _has_plan(file):
-        return bool(json.loads(file.with_name(PLAN_FILE).read_text())["env_id"] == env_id)
+        return read_plan(file.parent).env_id == env_id
     env = make_env(env_id, SPLIT, environment)
     try:
         return _spaces(file) == (env.observation_space, env.action_space)
@@ -89,17 +91,73 @@ def fits(name: str, env_id: str, environment: Mapping[str, Any]) -> bool:
         env.close()
 
 
+def supports(name: str, env_id: str) -> bool:
+    """Whether an object says that it has an answer for an environment.
+
+    Raises:
+        OutsideError: If it does not say.
+    """
+    made = _object(name)
+    try:
+        return bool(made.supports(env_id))
+    except Exception as error:
+        raise OutsideError(
+            f"--competitor {name} does not say whether it supports {env_id} ({type(error).__name__}: {error})"
+        ) from error
+
+
 def digest(name: str) -> str:
-    """What tells one version from another: a digest of the model's file, or of the source of the object's module."""
+    """What tells one version from another.
+
+    A digest of the model's file, or of the source of the object's class and of the module that was named, where these
+    are two.
+    """
     if is_model(name):
-        file: Path | None = file_of(name)
+        files = [file_of(name)]
     else:
-        source = inspect.getsourcefile(type(_object(name)))
-        file = None if source is None else Path(source)
-    return "" if file is None else hashlib.sha256(_read(file)).hexdigest()
+        made = _found(name)
+        sources = (getattr(sys.modules[name.partition(":")[0]], "__file__", None), _source_of(type(made)))
+        files = [Path(source) for source in dict.fromkeys(sources) if source is not None]
+    return hashlib.sha256(b"".join(map(_read, files))).hexdigest() if files else ""
+
+
+def _source_of(made: type) -> str | None:
+    """The file of a class; None for one that is built in."""
+    try:
+        return inspect.getsourcefile(made)
+    except TypeError:
+        return None
+
+
+class _Foreign(Competitor):
+    """One that has what a competitor needs without deriving from it."""
+
+    def __init__(self, made: Any) -> None:
+        """Let it play."""
+        super().__init__()
+        self._made, self.name, self.kind = made, made.name, made.kind
+
+    def supports(self, env_id: str) -> bool:
+        return bool(self._made.supports(env_id))
+
+    def reset(self, env: gym.Env[Any, Any], seed: int) -> None:
+        self._made.reset(env, seed)
+
+    def act(self, observation: dict[str, Any]) -> Any:
+        return self._made.act(observation)
+
+    def cost(self) -> Cost:
+        cost: Cost = self._made.cost()
+        return cost
 
 
 def _object(name: str) -> Competitor:
+    made = _found(name)
+    return made if isinstance(made, Competitor) else _Foreign(made)
+
+
+def _found(name: str) -> Any:
+    """What a name says, which has all that a competitor needs."""
     module, _, attribute = name.partition(":")
     folder = os.getcwd()
     if folder not in sys.path:  # as python -m has it; the script qfl has not
@@ -107,7 +165,7 @@ def _object(name: str) -> Competitor:
     try:
         found = getattr(import_module(module), attribute)
         made = found() if callable(found) else found
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise OutsideError(
             f"--competitor {name} cannot be had ({type(error).__name__}: {error}); it must be module:Name, where the "
             f"module can be imported from {folder} and Name is a competitor or makes one without arguments"
@@ -165,19 +223,26 @@ def _spaces(file: Path) -> tuple[gym.Space[Any], gym.Space[Any]]:
     from stable_baselines3.common.save_util import load_from_zip_file
 
     _settings(file)
-    data, _, _ = load_from_zip_file(file, device="cpu", custom_objects={"policy_class": None})
-    assert data is not None
-    return data["observation_space"], data["action_space"]
+    try:
+        data, _, _ = load_from_zip_file(file, device="cpu", custom_objects={"policy_class": None})
+        assert data is not None
+        return data["observation_space"], data["action_space"]
+    except Exception as error:  # a pickle that is damaged, or of other versions, may raise anything
+        raise _no_model(file, error) from error
 
 
 def _settings(file: Path) -> dict[str, Any]:
     """What the algorithm saved beside the networks, without unpickling anything."""
     try:
         with zipfile.ZipFile(file) as content:
-            settings: dict[str, Any] = json.loads(content.read("data"))
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
-        raise OutsideError(f"{file} is no model of Stable-Baselines3 ({error}); give what model.save wrote") from error
-    return settings
+            return as_object(json.loads(content.read("data")))
+    except (OSError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
+        raise _no_model(file, error) from error
+
+
+def _no_model(file: Path, error: Exception) -> OutsideError:
+    said = f"{type(error).__name__}: {error}"
+    return OutsideError(f"{file} is no model of Stable-Baselines3 ({said}); give what model.save wrote")
 
 
 def _read(file: Path) -> bytes:

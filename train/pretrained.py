@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 import shutil
 from pathlib import Path
 
@@ -46,7 +45,7 @@ def load(env_id: str, agent: str, execution: Execution | None = None) -> Trained
     folder, model = FOLDER / model_name(env_id, agent), untrained_model(plans[env_id, agent])
     try:
         model.policy.load_state_dict(torch.load(folder / WEIGHTS_FILE, map_location="cpu", weights_only=True))
-    except (*UNLOADABLE, pickle.UnpicklingError) as error:
+    except UNLOADABLE as error:
         raise ModelFileError(f"{folder / WEIGHTS_FILE} holds no weights of {agent!r} ({error})") from error
     return TrainedModel(folder, execution, model)
 

@@ -168,7 +168,7 @@ def _knock(address: str) -> None:
         return
     try:
         socket.create_connection((host, int(port)), CONNECT_S).close()
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, OverflowError) as error:
         raise _unreachable(address, str(error)) from error
 
 

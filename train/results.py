@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -69,8 +70,8 @@ class Failure:
 
 
 Record = Episode | Training | Failure
-TYPES: dict[str, Any] = {"str": str, "bool": bool, "int": int, "float": (int, float)}
-"""What fields of these types may hold."""
+LONGEST_SHOWN = 80
+"""Characters of a value that is refused."""
 
 
 def to_row(record: Record) -> dict[str, Any]:
@@ -83,20 +84,49 @@ def record_from_row(row: Mapping[str, Any]) -> Record:
 
     Raises:
         KeyError: For an unknown kind of row or a missing field.
-        TypeError: For a value of another type.
+        TypeError: For a value of another type, or a number that is none.
+        ValueError: For an episode without a curve or terms, or a training without steps.
     """
     record = {"episode": Episode, "training": Training, "failure": Failure}[row["row"]]
     values = {one.name: row[one.name] for one in dataclasses.fields(record)}
     for one in dataclasses.fields(record):
-        allowed = TYPES.get(str(one.type))
-        if allowed is not None and not (isinstance(values[one.name], allowed) and _is_bool(values[one.name], allowed)):
-            raise TypeError(f"{one.name} is {values[one.name]!r}, no {one.type}")
+        if not _HOLDS[str(one.type)](values[one.name]):
+            wanted = str(one.type).replace("float", "finite float")
+            raise TypeError(f"{one.name} is {str(values[one.name])[:LONGEST_SHOWN]}, no {wanted}")
+    if record is Episode and not (values["curve"] and values["reward_terms"]):
+        raise ValueError("curve or reward_terms is empty")
+    if record is Training and values["steps"] < 1:
+        raise ValueError(f"steps is {values['steps']}")
     return record(**values)
 
 
-def _is_bool(value: Any, allowed: Any) -> bool:
-    """Whether a truth value is allowed if there is one; in Python it is a whole number, too."""
-    return isinstance(value, bool) == (allowed is bool)
+def _is_whole(value: Any) -> bool:
+    """Whether it is an integer; in Python a truth value is one, too, but not here."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_number(value: Any) -> bool:
+    """Whether it is a number that can be counted with, which NaN and infinity are not."""
+    return _is_whole(value) or (isinstance(value, float) and math.isfinite(value))
+
+
+def _are_pairs(value: Any) -> bool:
+    return isinstance(value, list) and all(
+        isinstance(pair, list | tuple) and len(pair) == 2 and all(map(_is_number, pair)) for pair in value
+    )
+
+
+_HOLDS: dict[str, Callable[[Any], bool]] = {
+    "str": lambda value: isinstance(value, str),
+    "bool": lambda value: isinstance(value, bool),
+    "int": _is_whole,
+    "int | None": lambda value: value is None or _is_whole(value),
+    "float": _is_number,
+    "dict[str, float]": lambda value: isinstance(value, dict) and all(map(_is_number, value.values())),
+    "list[tuple[float, float]]": _are_pairs,
+    "list[tuple[int, float]]": _are_pairs,
+}
+"""Whether a value is one of a type that the fields of records have."""
 
 
 @dataclass

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from qfl_envs.errors import QflError
 
-CONFIG_FILE, RESULTS_FILE = "config.json", "results.jsonl"
+CONFIG_FILE, RESULTS_FILE, LOCK_FILE = "config.json", "results.jsonl", ".lock"
 T = TypeVar("T")
 
 
@@ -64,12 +64,18 @@ class RunFolder:
         if not file.exists():
             write_atomically(file, json.dumps(wanted, indent=2) + "\n")
             return
-        found = json.loads(file.read_text())
+        try:
+            found = as_object(json.loads(file.read_text()))
+        except (OSError, TypeError, ValueError) as error:
+            raise RunFolderError(
+                f"{file} cannot be read ({error}), so that nobody knows what the run is; choose another --out or "
+                "--name, or delete its folder"
+            ) from error
         if found != wanted:
             differing = sorted(key for key in found.keys() | wanted.keys() if found.get(key) != wanted.get(key))
             raise RunFolderError(
                 f"{self.path} holds a run with other settings ({', '.join(differing)}); "
-                "choose another --name, or delete it"
+                "choose another --out or --name, or delete it"
             )
 
     @property
@@ -82,14 +88,18 @@ class RunFolder:
         """Keep other processes from writing into the run.
 
         Raises:
-            RunFolderError: If another process does.
+            RunFolderError: If another process does, or the file that says so cannot be had.
         """
-        with open(self.path / ".lock", "w") as file:
+        try:
+            file = open(self.path / LOCK_FILE, "w")  # noqa: SIM115
+        except OSError as error:
+            raise _unwritable(self.path / LOCK_FILE, error) from error
+        with file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
                 raise RunFolderError(
-                    f"another process is writing to {self.path}; wait for it, or choose another --name"
+                    f"another process is writing to {self.path}; wait for it, or choose another --out or --name"
                 ) from error
             yield
 
@@ -103,13 +113,17 @@ class RunFolder:
         Args:
             parse: Makes a row of a JSON value; see :func:`read_lines`.
             report: Called with a sentence on every line that cannot be used.
+
+        Raises:
+            RunFolderError: If the file cannot be read, or what is unfinished not removed.
         """
-        if not self.results.exists():
-            return []
-        content = self.results.read_bytes()
+        content = _bytes_of(self.results)
         complete = content.rfind(b"\n") + 1
         if complete < len(content):
-            os.truncate(self.results, complete)
+            try:
+                os.truncate(self.results, complete)
+            except OSError as error:
+                raise _unwritable(self.results, error) from error
         return read_lines(self.results, parse, report)
 
     def append(self, row: Mapping[str, Any]) -> None:
@@ -141,12 +155,15 @@ def read_lines(file: Path, parse: Callable[[Any], T], report: Callable[[str], No
         file: It need not exist.
         parse: Makes a row of a JSON value; may raise KeyError, TypeError or ValueError.
         report: Called with a sentence on every line that cannot be used.
+
+    Raises:
+        RunFolderError: If it is there and cannot be read.
     """
     rows = []
-    for number, line in enumerate(file.read_bytes().splitlines() if file.exists() else [], start=1):
+    for number, line in enumerate(_bytes_of(file).splitlines(), start=1):
         try:
             rows.append(parse(json.loads(line)))
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, RecursionError) as error:
             report(f"{file}, line {number} cannot be used ({type(error).__name__}: {error}); it is left out")
     return rows
 
@@ -188,6 +205,22 @@ def write_atomically(path: Path, content: str | bytes) -> None:
             raise
     except OSError as error:
         raise _unwritable(path, error) from error
+
+
+def _bytes_of(file: Path) -> bytes:
+    """What is in a file, nothing if there is none.
+
+    Raises:
+        RunFolderError: If it is there and cannot be read.
+    """
+    try:
+        return file.read_bytes()
+    except FileNotFoundError:
+        return b""
+    except OSError as error:
+        raise RunFolderError(
+            f"cannot read {file}: {error.strerror}; make it a file that can be read, or move it away to begin anew"
+        ) from error
 
 
 def _unwritable(path: Path, error: OSError) -> RunFolderError:

@@ -27,6 +27,8 @@ class Place:
         failures: The first of each entry that failed.
         trainings: Of those that learn, by competitor.
         episodes: Of all entries that finished, by competitor.
+        unfinished: How many episodes those have played that are not failed and lack some, by competitor: entries of
+            runs that were stopped, and lines that were left out.
     """
 
     env_id: str
@@ -36,6 +38,7 @@ class Place:
     failures: list[Failure]
     trainings: dict[str, Training]
     episodes: dict[str, list[Episode]]
+    unfinished: dict[str, int]
 
 
 @dataclass(frozen=True)
@@ -62,16 +65,19 @@ def standings(config: Mapping[str, Any], results: Results) -> Standings:
 
 def _place(env_id: str, config: Mapping[str, Any], results: Results) -> Place:
     scale, meaning = find_scale(env_id, config["preset"], SPLIT, config["arguments"])
-    failures, episodes = [], {}
+    failures, episodes, unfinished = [], {}, {}
     for entry in (tuple(entry) for entry in config["entries"] if entry[0] == env_id):
         failed, played = results.failure(entry), results.of(entry, range(config["seeds"]))
         if failed is not None:
             failures.append(failed)
-        elif played:
+            continue
+        if played:
             episodes[entry[1]] = played
+        if len(played) < config["seeds"]:
+            unfinished[entry[1]] = len(played)
     trainings = {name: results.trainings[env_id, name] for name in episodes if (env_id, name) in results.trainings}
     rows = summaries.rows([episode for played in episodes.values() for episode in played], scale)
-    return Place(env_id, scale, meaning, rows, failures, trainings, episodes)
+    return Place(env_id, scale, meaning, rows, failures, trainings, episodes, unfinished)
 
 
 def command_of(entry: Entry, config: Mapping[str, Any]) -> str:
@@ -114,7 +120,13 @@ def page(found: Standings, picture: str) -> str:
     parts = ["# Leaderboard", title(found.config), "`config.json` has every setting, `results.jsonl` every result."]
     for place in found.places:
         text = table.render(place.rows, "github", place.trainings, place.failures, everything=True)
-        parts += [f"## {place.env_id}", heading(found.config, place.env_id), text, place.meaning, *_remarks(place)]
+        parts += [
+            f"## {place.env_id}",
+            heading(found.config, place.env_id),
+            text,
+            place.meaning,
+            *_remarks(place, found.config),
+        ]
     if found.overall:
         parts += ["## Over environments", table.render_overall(found.overall, "github")]
     parts += [table.LEGEND, f"![Held-out accuracy against simulated time]({picture})", "## Every row again"]
@@ -127,7 +139,7 @@ def text(found: Standings) -> str:
     parts = [title(found.config), ""]
     for place in found.places:
         rows = table.render(place.rows, "simple", place.trainings, place.failures)
-        parts += [place.env_id, rows, place.meaning, *_remarks(place), ""]
+        parts += [place.env_id, rows, place.meaning, *_remarks(place, found.config), ""]
     if found.overall:
         parts += ["over environments", table.render_overall(found.overall, "simple"), ""]
     return "\n".join([*parts, table.LEGEND])
@@ -147,14 +159,18 @@ def _names(place: Place) -> list[str]:
     return [*(row.competitor for row in place.rows), *(failed.competitor for failed in place.failures)]
 
 
-def _remarks(place: Place) -> list[str]:
-    """How trained competitors stand to random play, and who failed."""
+def _remarks(place: Place, config: Mapping[str, Any]) -> list[str]:
+    """How trained competitors stand to random play, who failed, and who has not played everything."""
     remarks = []
     for row in place.rows:
         if row.competitor in place.trainings:
             stand = stand_to_random(row, place)
             remarks.append(f"{row.competitor} {row.episode_return} against {summaries.REFERENCE}: {_VERDICTS[stand]}.")
-    return remarks + [f"{failed}." for failed in place.failures]
+    remarks += [f"{failed}." for failed in place.failures]
+    return remarks + [
+        f"{name} has played {played} of {config['seeds']} episodes: not to be compared with those that played all."
+        for name, played in place.unfinished.items()
+    ]
 
 
 _VERDICTS = {

@@ -72,17 +72,19 @@ def stratified(strata: Sequence[Sequence[float]], statistic: Callable[..., np.nd
         statistic: Function of values and ``axis``.
 
     Returns:
-        The estimate; where no stratum varies, it is its own interval.
+        The estimate; where no stratum varies, it is its own interval. A stratum of one value is always that value.
     """
     samples = tuple(np.asarray(values, dtype=float) for values in strata)
+    alone = np.concatenate([sample for sample in samples if len(sample) == 1] or [np.empty(0)])
 
     def of_all(*resampled: np.ndarray, axis: int = -1) -> np.ndarray:
-        return statistic(np.concatenate(resampled, axis=axis), axis=axis)
+        fixed = np.broadcast_to(alone, (*resampled[0].shape[:-1], len(alone)))
+        return statistic(np.concatenate([*resampled, fixed], axis=axis), axis=axis)
 
-    point = float(of_all(*samples))
+    point = float(statistic(np.concatenate(samples), axis=-1))
     if all(len(sample) < 2 or np.ptp(sample) == 0 for sample in samples):
         return Estimate(point, point, point)
-    low, high = _interval(samples, of_all)
+    low, high = _interval(tuple(sample for sample in samples if len(sample) > 1), of_all)
     return Estimate(point, float(low), float(high))
 
 
@@ -110,15 +112,17 @@ def probability_of_improvement(
     point = float(np.mean([matrix.mean() for matrix in wins]))
     if all(np.ptp(matrix) == 0 for matrix in wins):
         return Estimate(point, point, point)
+    several = [matrix for matrix in wins if len(matrix) > 1]
+    alone = [matrix.item() for matrix in wins if len(matrix) == 1]
 
     def of_seeds(*seeds: np.ndarray, axis: int = -1) -> np.ndarray:
         shares = [
             matrix[chosen[..., :, None], chosen[..., None, :]].mean((-2, -1))
-            for matrix, chosen in zip(wins, (np.asarray(seed, int) for seed in seeds), strict=True)
+            for matrix, chosen in zip(several, (np.asarray(seed, int) for seed in seeds), strict=True)
         ]
-        return np.mean(shares, axis=0)
+        return np.mean([*shares, *(np.full_like(shares[0], share) for share in alone)], axis=0)
 
-    low, high = _interval(tuple(np.arange(len(matrix)) for matrix in wins), of_seeds, batch=100)
+    low, high = _interval(tuple(np.arange(len(matrix)) for matrix in several), of_seeds, batch=100)
     return Estimate(point, float(low), float(high))
 
 
@@ -133,6 +137,8 @@ def performance_profile(scores: Sequence[float], thresholds: np.ndarray) -> list
         T estimates.
     """
     above = (np.asarray(scores, dtype=float) > thresholds[:, None]).astype(float)
+    if above.shape[-1] == 1:
+        return [Estimate(share, share, share) for share in above[:, 0].tolist()]
     low, high = _interval((above,), lambda sample, axis=-1: sample.mean(axis=axis))
     return [Estimate(*map(float, of)) for of in zip(above.mean(-1), low, high, strict=True)]
 

@@ -114,6 +114,8 @@ def render_overall(summaries: Sequence[Overall], style: str) -> str:
 
 
 def _text(cells: list[list[str]], headers: Sequence[str], style: str) -> str:
+    if style == "github":
+        cells = [[cell.replace("|", "\\|") for cell in row] for row in cells]
     alignment = ("left", "left", *["right"] * (len(headers) - 2))
     return tabulate(cells, headers, tablefmt=style, disable_numparse=True, colalign=alignment if cells else None)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,10 @@ from train.plans import MODE_FILE, MODEL_FILE, ModelFileError, read_plan
 from train.playing import chosen_actions, seed_choices
 from train.training import ALGORITHMS, count_parameters
 
-UNLOADABLE = (AssertionError, AttributeError, ImportError, LookupError, OSError, RuntimeError, TypeError, ValueError)
+UNLOADABLE = (
+    *(AssertionError, AttributeError, ImportError, LookupError, OSError, RuntimeError, TypeError, ValueError),
+    *(pickle.PickleError, EOFError),
+)
 """What SB3 raises where a file is no model of the algorithm."""
 
 
@@ -61,8 +65,12 @@ class SB3Model(Competitor):
             ("action", self.model.action_space, env.action_space),
         ):
             if trained != given:
+                here, there = _differing(given, trained)
                 raise InvalidValueError(
-                    f"{space} space of the environment", str(given), f"{trained}, on which the model was trained"
+                    f"{space} space of the environment",
+                    here,
+                    f"{there}, on which the model was trained; play it in the environment, preset and sizes of its "
+                    "training",
                 )
         seed_choices(self.model, seed)
         if self._circuits is not None:
@@ -135,6 +143,16 @@ class TrainedModel(SB3Model):
         if model is None:
             model = load_model(folder / MODEL_FILE, self.plan.settings["trained_by"])
         super().__init__(model, deterministic, execution)
+
+
+def _differing(given: gym.Space[Any], trained: gym.Space[Any]) -> tuple[str, str]:
+    """Both as text; of those with named parts, the first that differs, and of those with other names, the names."""
+    if not isinstance(given, gym.spaces.Dict) or not isinstance(trained, gym.spaces.Dict):
+        return str(given), str(trained)
+    if given.keys() != trained.keys():
+        return ", ".join(given), ", ".join(trained)
+    name = next(name for name in given if given[name] != trained[name])
+    return f"{name}: {given[name]}", f"{name}: {trained[name]}"
 
 
 def load_model(file: Path, algorithm: str) -> BaseAlgorithm:

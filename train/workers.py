@@ -37,12 +37,13 @@ class _Worker:
         self.process: SpawnProcess = context.Process(target=_work, args=(theirs, self.steps_done, os.getpid()))
         self.process.start()
         theirs.close()
-        self.ready = False
+        self.ready, self.begun_jobs = False, 0
         self.job: Job | None = None
         self.begun, self.limit_s = 0.0, None  # type: float, float | None
 
     def begin(self, job: Job, limit_s: float | None) -> None:
         self.job, self.begun, self.limit_s = job, time.monotonic(), limit_s
+        self.begun_jobs += 1
         self.steps_done.value = 0
         try:
             self.connection.send(job)
@@ -131,8 +132,23 @@ class ProcessPool:
             how = f"by signal {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
             if not worker.ready:
                 raise WorkersError(f"a worker process ended {how} before it could begin") from None
+            if worker.begun_jobs > 1:
+                self._begin_anew(worker)
+                return None
             return failure(worker.job, f"its process ended {how}")
         return None
+
+    def _begin_anew(self, worker: _Worker) -> None:
+        """Give the job of a worker that has died to a new one, where it is the first.
+
+        What an earlier job left behind, such as a thread that ends the process, may be to blame; a process that dies
+        of its first job dies of that one.
+        """
+        assert worker.job is not None
+        left_s = None if worker.limit_s is None else max(0.0, worker.left_s())
+        self._workers.append(_Worker(self._context))
+        self._workers[-1].begin(worker.job, left_s)
+        worker.limit_s = None
 
     def _drop(self, worker: _Worker) -> None:
         worker.end()

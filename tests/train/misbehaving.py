@@ -5,7 +5,7 @@ import time
 
 import numpy as np
 
-from qfl_envs.competitor import Competitor
+from qfl_envs.competitor import Competitor, Cost
 from qfl_envs.registration import ENVIRONMENTS
 
 
@@ -48,9 +48,46 @@ class Hangs(Honest):
         time.sleep(600.0)
 
 
+class TakesItsTime(Honest):
+    def choose(self, observation):
+        time.sleep(0.2)
+        return super().choose(observation)
+
+
 class Dies(Honest):
     def choose(self, observation):
         os._exit(7)
+
+
+class Generates(Honest):
+    def act(self, observation):
+        yield self.env.action_space.sample()
+
+
+class Unprintable(Honest):
+    def choose(self, observation):
+        raise ValueError("a byte \udce4, a colour \x1b[31m")
+
+
+class CountsInArrays(Honest):
+    def cost(self):
+        return Cost(parameters=np.int64(3), quantum_parameters=np.array(2), decision_s=np.float32(0.5))
+
+
+class CountsNothing(Honest):
+    def cost(self):
+        return Cost(parameters=float("nan"))
+
+
+class TakesNoNumber(Honest):
+    def cost(self):
+        return Cost(decision_s=float("nan"))
+
+
+class GoesElsewhere(Honest):
+    def choose(self, observation):
+        os.chdir("/")
+        return super().choose(observation)
 
 
 class Leaves(Honest):
@@ -71,6 +108,24 @@ class WithoutCost:
 
     def act(self, observation):
         return None
+
+
+class ByTheRulesAlone:
+    """Has what is asked for, and derives from nothing."""
+
+    name, kind = "by-the-rules-alone", "classical"
+
+    def __init__(self):
+        self.honest = Honest()
+        self.reset, self.act, self.cost = self.honest.reset, self.honest.act, self.honest.cost
+
+    def supports(self, env_id):
+        return True
+
+
+class DoesNotSay(Honest):
+    def supports(self, env_id):
+        raise RuntimeError("who asks?")
 
 
 class Unmakeable(Honest):

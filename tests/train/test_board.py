@@ -111,6 +111,13 @@ def test_the_console_shows_some_of_the_columns_and_the_page_all(found):
         assert header in whole
 
 
+def test_a_name_with_a_bar_stays_in_its_cell():
+    rows = summaries.rows([boards.episode("models/a|b.zip", seed, 0.0) for seed in range(5)])
+    head, _, row = table.render(rows, "github").splitlines()
+    assert row.replace("\\|", "").count("|") == head.count("|") and "a\\|b.zip" in row
+    assert "a|b.zip" in table.render(rows, "simple")
+
+
 def test_the_command_of_a_row_can_be_typed_and_asks_for_its_settings():
     config = boards.config(["ppo"], arguments={"num_devices": 7})
     words = shlex.split(command_of((SCHEDULING, "ppo"), config))

@@ -232,6 +232,42 @@ def test_a_line_that_a_dying_process_left_unfinished_is_computed_again(catalogue
     assert Counting.computed == [("b", 5)]
 
 
+DAMAGES = [{"values": 5}, {"values": {"q": None}}, {"seed": [1]}, {"series": 3}, {"code": None}]
+
+
+@pytest.mark.parametrize("damage", DAMAGES, ids=map(str, DAMAGES))
+def test_a_line_that_is_no_unit_is_reported_and_computed_again(catalogue, tmp_path, damage):
+    whole = run(catalogue, tmp_path, catalogue.claims, {}, SILENT)
+    results, said = tmp_path / "e" / "results.jsonl", []
+    first, *others = results.read_text().splitlines()
+    results.write_text("\n".join([json.dumps({**json.loads(first), **damage}), *others]) + "\n")
+    Counting.computed.clear()
+    assert run(catalogue, tmp_path, catalogue.claims, {}, said.append) == whole
+    assert Counting.computed == [("a", 0)] and "line 1 cannot be used" in said[0]
+
+
+def test_settings_of_an_experiment_that_cannot_be_read_are_named(catalogue, tmp_path):
+    run(catalogue, tmp_path, catalogue.claims, {}, SILENT)
+    (tmp_path / "e" / "config.json").write_text("{")
+    with pytest.raises(RunFolderError, match="config.json cannot be read"):
+        run(catalogue, tmp_path, catalogue.claims, {}, SILENT)
+
+
+def test_a_folder_that_cannot_be_written_is_named(catalogue, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunFolderError, match="cannot write to the run folder"):
+        run(catalogue, tmp_path / "file" / "claims", catalogue.claims, {}, SILENT)
+
+
+def test_a_damaged_line_of_another_command_is_left_out(catalogue, tmp_path):
+    source, said = tmp_path / "source", []
+    source.mkdir()
+    (source / "results.jsonl").write_text('{"who": "a", "n": 0}\n{"who": "a", "n": 1, "q": 2.0}\n')
+    (source / "config.json").write_text("{}")
+    run(catalogue, tmp_path / "out", catalogue.claims, {"e": source}, said.append)
+    assert "line 1 cannot be used (KeyError: 'q')" in said[0] and "1 units read" in said[1]
+
+
 def test_results_of_another_command_can_be_read(catalogue, tmp_path):
     source = tmp_path / "source"
     source.mkdir()

@@ -165,3 +165,10 @@ def test_python_m_train_is_the_same_command():
     done = subprocess.run([sys.executable, "-m", "train", "envs", "--set", "[]"], capture_output=True, text=True)
     assert done.returncode == 2
     assert done.stderr.startswith("qfl envs: error:")
+
+
+def test_one_that_is_trained_is_not_evaluated_untrained(capsys):
+    assert main(["evaluate", "--competitor", "ppo"]) == 2
+    assert "--competitor is 'ppo'; allowed: one that needs no training; those that do play from --model" in (
+        capsys.readouterr().err
+    )

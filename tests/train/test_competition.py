@@ -19,6 +19,7 @@ from train.board import board
 from train.jobs import PlayJob
 from train.leaderboard import run
 from train.matrix import Matrix
+from train.results import to_row
 from train.runs import RunFolder, RunFolderError
 from train.standings import standings, text
 from train.workers import start_workers
@@ -53,6 +54,10 @@ MISBEHAVING = {
     "NotANumber": (POWER, 0, r"InvalidValueError: action is '\[nan"),
     "OutOfSpace": (SCHEDULING, 0, r"InvalidValueError: action is '\[99"),
     "Leaves": (SCHEDULING, 0, "SystemExit: 0"),
+    "Generates": (SCHEDULING, 0, "InvalidValueError: action is '<generator object Generates.act>'; allowed"),
+    "Unprintable": (SCHEDULING, 0, r"ValueError: a byte , a colour \[31m \("),
+    "CountsNothing": (SCHEDULING, 0, r"InvalidValueError: parameters of a competitor's cost\(\) is nan"),
+    "TakesNoNumber": (SCHEDULING, 0, "TypeError: decision_s is nan, no finite float"),
 }
 
 
@@ -80,6 +85,30 @@ def test_a_failed_entry_is_not_played_again_unless_asked(tmp_path, monkeypatch):
     results, _ = play(matrix, tmp_path, inline.inline(pool), retry_failed=True)
     assert [job.seed for job in pool.started] == [2, 3, 4]
     assert results.failure((SCHEDULING, "misbehaving:Raises")) is None
+
+
+def test_a_lower_seed_that_a_kill_kept_from_its_end_is_played_before_the_failure_is_told(tmp_path):
+    matrix = matrix_of("misbehaving:Raises", "random")
+    undisturbed, _ = play(matrix, tmp_path / "undisturbed")
+    folder = RunFolder(tmp_path / "killed", matrix.config())
+    for row in map(json.loads, rows_in(tmp_path / "undisturbed")):
+        if row["seed"] not in (1, 2):  # two processes were at work on these, when the third had failed on seed 3
+            folder.append(row)
+    folder.append({**to_row(undisturbed.failure((SCHEDULING, "misbehaving:Raises"))), "seed": 3})
+    resumed, _ = play(matrix, tmp_path / "killed")
+    assert without_wall_times(matrix, resumed) == without_wall_times(matrix, undisturbed)
+
+
+def test_costs_may_be_numbers_of_any_library(tmp_path):
+    results, _ = play(matrix_of("misbehaving:CountsInArrays"), tmp_path)
+    (episode, *_) = results.of((SCHEDULING, "misbehaving:CountsInArrays"), range(5))
+    assert (episode.parameters, episode.quantum_parameters, episode.decision_s) == (3, 2, 0.5)
+
+
+def test_a_competitor_that_leaves_the_folder_does_not_take_others_along(tmp_path):
+    before = os.getcwd()
+    play(matrix_of("misbehaving:GoesElsewhere"), tmp_path)
+    assert os.getcwd() == before
 
 
 def test_a_training_that_fails_is_the_end_of_its_entry_alone(tmp_path, monkeypatch):
@@ -211,6 +240,23 @@ def test_a_process_that_hangs_or_dies_has_failed_and_the_next_job_runs(monkeypat
         processes.start(a_job("random"))
         (played,) = wait_for(processes)
         assert played.result.competitor == "random"
+
+
+def test_a_process_that_dies_after_its_first_job_is_not_the_fault_of_the_next_one(monkeypatch):
+    work_in_copies(monkeypatch)
+    with start_workers(1) as processes:
+        processes.start(a_job("random"))
+        wait_for(processes)
+        processes.start(a_job("misbehaving:TakesItsTime"), 60.0)
+        (worker,) = processes._workers
+        os.kill(worker.process.pid, signal.SIGKILL)
+        assert processes.free() == 0
+        (played,) = wait_for(processes)
+        assert played.result.competitor == "misbehaving:TakesItsTime" and played.result.rounds == 3
+        assert processes.free() == 1
+        processes.start(a_job("misbehaving:Dies"))
+        (failed,) = wait_for(processes)
+        assert "exit code 7" in failed.result.reason
 
 
 def wait_for(pool):

@@ -34,6 +34,12 @@ def test_a_row_says_how_many_episodes_reached_the_target():
     assert "| 2/6 " in tables(board)
 
 
+def test_a_name_with_a_bar_stays_in_its_cell():
+    board = copy.deepcopy(BOARD)
+    board["environments"][0]["rows"][0]["competitor"] = "a|b.zip"
+    assert "| a\\|b.zip " in tables(board)
+
+
 def test_the_tables_take_the_place_of_what_was_between_the_marks(folder):
     page = folder / "page.md"
     page.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")

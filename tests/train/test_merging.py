@@ -82,6 +82,37 @@ def test_trainings_of_the_same_agent_must_be_planned_alike(tmp_path, yours):
         merge([yours, other], tmp_path / "both")
 
 
+BROKEN = [{"training": None}, {"scenarios": 5}, {"entries": 5}, {"training": [{}]}, {"protocol": "1"}]
+
+
+@pytest.mark.parametrize("change", BROKEN, ids=map(str, BROKEN))
+def test_settings_that_are_none_are_refused_and_named(tmp_path, mine, change):
+    config = {**json.loads((mine / "config.json").read_text()), **change}
+    (mine / "config.json").write_text(json.dumps({name: value for name, value in config.items() if value is not None}))
+    with pytest.raises(MergeError, match=f"{mine} holds no run of qfl leaderboard|is of protocol '1', this is"):
+        merge([mine], tmp_path / "both")
+
+
+def test_who_has_not_played_all_episodes_is_told_so(tmp_path, yours, capsys):
+    lines = (yours / "results.jsonl").read_text().splitlines()
+    (yours / "results.jsonl").write_text(
+        "\n".join(line for line in lines if '"ppo"' in line or '"seed": 1' in line) + "\n"
+    )
+    assert main(["leaderboard", "merge", str(yours), "--out", str(tmp_path / "both")]) == 0
+    said = "random has played 1 of 6 episodes: not to be compared with those that played all."
+    assert said in capsys.readouterr().out
+    assert said in (tmp_path / "both" / "leaderboard.md").read_text()
+    (place,) = json.loads((tmp_path / "both" / "leaderboard.json").read_text())["environments"]
+    assert place["unfinished"] == [{"competitor": "random", "episodes": 1}]
+    assert "<strong>random</strong> played 1<" in (tmp_path / "both" / "leaderboard.html").read_text()
+
+
+def test_a_merge_does_not_advise_to_play_again_what_it_cannot_play(tmp_path, capsys):
+    run = a_run(tmp_path / "run", [Failure(SCHEDULING, "random", 0, "no")], ["random"])
+    assert main(["leaderboard", "merge", str(run), "--out", str(tmp_path / "both")]) == 3
+    assert "1 of the entries failed\n" in capsys.readouterr().err
+
+
 def test_a_folder_without_a_run_is_refused(tmp_path, mine, capsys):
     assert main(["leaderboard", "merge", str(mine), str(tmp_path / "nothing"), "--out", str(tmp_path / "both")]) == 2
     assert "holds no run of qfl leaderboard" in capsys.readouterr().err

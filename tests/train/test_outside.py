@@ -2,6 +2,7 @@
 
 import json
 import re
+import zipfile
 from pathlib import Path
 
 import inline
@@ -64,6 +65,22 @@ def test_an_object_competes_under_its_whole_name(tmp_path):
     assert set(rows_of(tmp_path)) == {"random", "misbehaving:Honest"}
 
 
+def test_one_need_not_derive_from_anything(tmp_path):
+    assert compete(tmp_path, "misbehaving:ByTheRulesAlone") == 0
+    evaluate = ["evaluate", "--competitor", "misbehaving:ByTheRulesAlone", "--preset", "tiny", "--seeds", "1"]
+    assert main([*evaluate, "--set", json.dumps(FAST)]) == 0
+
+
+def test_another_version_of_the_module_that_makes_one_is_another_version_of_it(tmp_path, monkeypatch):
+    module = tmp_path / "making.py"
+    monkeypatch.syspath_prepend(str(tmp_path))
+    digests = set()
+    for said in ("one", "another"):
+        module.write_text(f'"""{said}"""\nfrom misbehaving import Honest\n\ndef make():\n    return Honest()\n')
+        digests.add(outside.digest("making:make"))
+    assert len(digests) == 2
+
+
 def test_one_that_fails_leaves_exit_code_3_and_a_table_of_the_others(tmp_path, capsys):
     assert compete(tmp_path, "random", "misbehaving:OutOfSpace") == 3
     shown = capsys.readouterr()
@@ -77,6 +94,8 @@ WRONG = {
     "misbehaving:Honst": ["has no attribute 'Honst'"],
     "misbehaving:Unmakeable": ["ValueError: no weights here"],
     "misbehaving:WithoutCost": ["lacks cost"],
+    "misbehaving:DoesNotSay": [f"does not say whether it supports {SCHEDULING} (RuntimeError: who asks?)"],
+    "leaving:Anything": ["leaving:Anything cannot be had (SystemExit: 0)"],
     "misbehaving:OfAnotherKind": ["is of kind 'magic'", "classical, quantum, privileged"],
     "nowhere/model.zip": ["nowhere/model.zip is no model of Stable-Baselines3"],
 }
@@ -89,6 +108,12 @@ def test_one_that_cannot_be_had_is_one_line(tmp_path, capsys, name, said):
     assert len(shown.err.strip().splitlines()) == 1
     for part in said:
         assert part in shown.err
+
+
+def test_an_environment_that_is_named_twice_is_one(tmp_path):
+    assert compete(tmp_path, "random", words=("--env", SCHEDULING)) == 0
+    assert set(rows_of(tmp_path)) == {"random"}
+    assert len((tmp_path / "run" / "results.jsonl").read_text().splitlines()) == 5
 
 
 def test_the_example_of_the_page_is_ten_lines_and_competes(tmp_path, monkeypatch):
@@ -125,9 +150,44 @@ def test_a_model_competes_where_its_spaces_are(models):
     assert not outside.fits(str(models["ppo"]), SCHEDULING, {"scenario": "small"})
 
 
+def _without_spaces(data):
+    return json.dumps({name: value for name, value in json.loads(data).items() if "space" not in name}).encode()
+
+
+def _with_another_pickle(data):
+    settings = json.loads(data)
+    return json.dumps({**settings, "observation_space": {":serialized:": "AAAA"}}).encode()
+
+
+DAMAGES = {
+    "no object": {"data": lambda data: b"[1, 2]"},
+    "no spaces": {"data": _without_spaces},
+    "no pickle": {"data": _with_another_pickle},
+    "no weights": {"policy.pth": lambda weights: weights[:100]},
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES.keys())
+def test_a_damaged_model_is_one_line(models, tmp_path, capsys, damage):
+    file = tmp_path / "damaged.zip"
+    with zipfile.ZipFile(models["ppo"]) as whole, zipfile.ZipFile(file, "w") as damaged:
+        for name in whole.namelist():
+            damaged.writestr(name, damage.get(name, bytes)(whole.read(name)))
+    assert compete(tmp_path, str(file)) == 2
+    said = capsys.readouterr().err
+    assert f"{file} is no model of Stable-Baselines3" in said and len(said.strip().splitlines()) == 1
+
+
+def test_a_model_beside_a_damaged_plan_is_one_line(models, tmp_path, capsys):
+    (tmp_path / "model.zip").write_bytes(models["ppo"].read_bytes())
+    (tmp_path / "plan.json").write_text("{")
+    assert compete(tmp_path, str(tmp_path / "model.zip")) == 2
+    assert "holds no finished training run" in capsys.readouterr().err
+
+
 def test_a_model_that_fits_nowhere_is_refused(models, tmp_path, capsys):
     assert compete(tmp_path, "random", str(models["sac"])) == 2
-    assert f"one that supports {SCHEDULING}" in capsys.readouterr().err
+    assert f"one that supports {SCHEDULING}, with the observation and action space" in capsys.readouterr().err
 
 
 def test_a_model_under_the_name_of_another_algorithm_is_refused(models):

@@ -11,7 +11,7 @@ from train.cli import main
 from train.evaluation import make_env
 from train.report import replay
 from train.report.content import Entry, content_of, read_content
-from train.report.page import code, write_page
+from train.report.page import code, render, write_page
 from train.report.svg import Axis, linear_axis, log_axis
 from train.runs import RunFolderError
 
@@ -64,6 +64,35 @@ def test_nothing_is_loaded_from_elsewhere(tree, text):
     assert not re.search(r"@import|url\(|https?://(?!www\.w3\.org/2000/svg\b)", text)
     policy = tree.of("meta", **{"http-equiv": "Content-Security-Policy"})[0]["content"]
     assert "default-src 'none'" in policy
+
+
+def test_who_failed_where_nobody_finished_is_told(text):
+    assert text.lstrip().startswith("<!doctype html>")
+    about = leaderboard()
+    barren = about["environments"][0]
+    barren["rows"], barren["unfinished"] = [], [{"competitor": "random", "episodes": 0}]
+    shown = Tree(render(content_of(about), {}))
+    assert (barren["env_id"], "h2") in shown.texts
+    assert len(shown.of("section", **{"class": "environment"})) == len(shown.of("table", **{"class": "results"}))
+    assert any("<b>nothing</b> & raised ValueError" in data for data, _ in shown.texts)
+    assert ("random", "strong") in shown.texts and (" played 0", "li") in shown.texts
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"article": "x"}'])
+def test_claims_that_are_none_are_named(tmp_path, capsys, content):
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "leaderboard.json").write_text(json.dumps(leaderboard()))
+    (tmp_path / "claims").mkdir()
+    (tmp_path / "claims" / "claims.json").write_text(content)
+    assert main(["report", str(run), "--no-replays"]) == 2
+    assert "claims.json cannot be read" in capsys.readouterr().err
+
+
+def test_a_leaderboard_without_its_parts_is_named(tmp_path, capsys):
+    (tmp_path / "leaderboard.json").write_text('{"schema": 1}')
+    assert main(["report", str(tmp_path)]) == 2
+    assert "leaderboard.json is none of version 1" in capsys.readouterr().err
 
 
 def test_ids_are_unique_and_whatever_is_referred_to_exists(tree):

@@ -18,10 +18,24 @@ def test_records_come_back_as_they_were_written(record):
     assert type(record_from_row(to_row(record))) is type(record)
 
 
-@pytest.mark.parametrize("change", [{"row": "song"}, {"seed": None}, {"accuracy": "high"}, {"rounds": 1.5}])
+CHANGES = [
+    *({"row": "song"}, {"seed": None}, {"accuracy": "high"}, {"rounds": 1.5}, {"parameters": True}),
+    *({"episode_return": float("nan")}, {"simulated_s": float("inf")}, {"reward_terms": 5}, {"reward_terms": {}}),
+    *({"curve": None}, {"curve": []}, {"curve": [[1.0]]}, {"curve": [[0.0, None]]}),
+]
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=map(str, CHANGES))
 def test_a_row_of_another_kind_or_with_other_values_is_refused(change):
-    with pytest.raises((KeyError, TypeError)):
+    with pytest.raises((KeyError, TypeError, ValueError)):
         record_from_row({**to_row(boards.episode("random", 0, 1.0)), **change})
+
+
+def test_a_failure_on_no_seed_and_a_training_of_no_steps_are_refused():
+    with pytest.raises(TypeError, match="seed is first"):
+        record_from_row({**to_row(Failure(ENV_ID, "ppo", None, "no memory")), "seed": "first"})
+    with pytest.raises(ValueError, match="steps is 0"):
+        record_from_row({**to_row(boards.training("ppo")), "steps": 0})
 
 
 def test_a_row_without_a_field_is_refused():

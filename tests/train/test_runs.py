@@ -25,7 +25,7 @@ def test_a_line_that_a_dying_process_left_unfinished_is_cut_off(tmp_path):
     assert [json.loads(line) for line in folder.results.read_text().splitlines()] == [{"seed": 0}, {"seed": 1}]
 
 
-@pytest.mark.parametrize("broken", ["nonsense", "[3]", '{"seed": 0'])
+@pytest.mark.parametrize("broken", ["nonsense", "[3]", '{"seed": 0', "[" * 100_000], ids=lambda line: line[:9])
 def test_a_broken_line_in_the_middle_is_reported_with_its_number_and_the_rest_is_used(tmp_path, capsys, broken):
     folder = RunFolder(tmp_path, {})
     folder.results.write_text(f'{{"seed": 0}}\n{broken}\n{{"seed": 2}}\n')
@@ -68,6 +68,27 @@ def test_a_run_with_other_settings_is_refused_and_the_setting_named(tmp_path):
     RunFolder(tmp_path, {"seeds": 5, "preset": "tiny"})
     with pytest.raises(RunFolderError, match=r"\(seeds\)"):
         RunFolder(tmp_path, {"seeds": 6, "preset": "tiny"})
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"seeds": 5'])
+def test_settings_that_cannot_be_read_are_named(tmp_path, content):
+    (tmp_path / "config.json").write_text(content)
+    with pytest.raises(RunFolderError, match="config.json cannot be read .*choose another --out or --name, or delete"):
+        RunFolder(tmp_path, {"seeds": 5})
+
+
+def test_results_that_are_no_file_are_named(tmp_path):
+    folder = RunFolder(tmp_path, {})
+    folder.results.mkdir()
+    with pytest.raises(RunFolderError, match="cannot read .*results.jsonl: Is a directory"):
+        folder.read()
+
+
+def test_a_lock_that_cannot_be_had_is_named(tmp_path):
+    folder = RunFolder(tmp_path, {})
+    (tmp_path / ".lock").mkdir()
+    with pytest.raises(RunFolderError, match="cannot write .*lock: Is a directory"), folder.lock():
+        pass
 
 
 def test_two_processes_cannot_write_into_one_run(tmp_path):

@@ -42,6 +42,22 @@ def test_constant_values_have_an_interval_of_one_point():
     assert estimate([2.0, 2.0, 2.0]) == Estimate(2.0, 2.0, 2.0)
 
 
+def test_a_stratum_of_one_value_stays_as_it_is_and_the_others_are_resampled():
+    of_two = stratified([[0.0, 10.0, 20.0], [4.0]])
+    assert of_two.value == 8.5
+    assert (of_two.low, of_two.high) == (1.0, 16.0)  # all three 0 or all three 20, beside the 4
+
+
+def test_an_improvement_in_an_environment_with_one_seed_counts_as_it_is():
+    of_two = probability_of_improvement([[1.0], [1.0, 1.0, 3.0]], [[0.0], [2.0, 2.0, 0.0]])
+    assert of_two.value == pytest.approx((1.0 + (2 + 3) / 9) / 2)
+    assert 0.5 <= of_two.low < of_two.value < of_two.high <= 1.0
+
+
+def test_a_profile_of_one_score_is_a_step():
+    assert performance_profile([0.3], np.array([0.0, 0.5])) == [Estimate(1.0, 1.0, 1.0), Estimate(0.0, 0.0, 0.0)]
+
+
 def test_pairs_take_away_what_the_seeds_have_in_common():
     reference = {0: 1.0, 1: 50.0, 2: -7.0}
     difference = paired_difference({seed: value + 1.0 for seed, value in reference.items()}, reference)

@@ -15,7 +15,7 @@ from train.claims.page import page, to_json
 from train.claims.verdicts import Judged, measured, verdict
 from train.progress import progress_bar
 from train.protocol import code_version
-from train.runs import RunFolder, RunFolderError, read_lines, write_atomically
+from train.runs import CONFIG_FILE, RunFolder, RunFolderError, as_object, make_writable, read_lines, write_atomically
 
 PAGE_FILE, DATA_FILE = "claims.md", "claims.json"
 PACKAGES = ("gymnasium", "numpy", "scipy", "stable-baselines3", "torch")
@@ -40,7 +40,11 @@ def run(
 
     Returns:
         The page.
+
+    Raises:
+        RunFolderError: If a folder cannot be written or read.
     """
+    make_writable(folder)
     for name in dict.fromkeys(name for claim in claims for name in claim.experiments):
         try:
             if name in sources:
@@ -65,7 +69,7 @@ def publish(catalogue: Catalogue, folder: Path) -> str:
         found.append(Judged(claim, verdict(claim, measurements), measurements))
     origins = {name: _origin(folder / name, rows[name]) for name in catalogue.plans}
     text = page(catalogue, found, origins)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_writable(folder)
     write_atomically(folder / PAGE_FILE, text)
     write_atomically(folder / DATA_FILE, json.dumps(to_json(catalogue, found, origins), allow_nan=False) + "\n")
     return text
@@ -106,11 +110,11 @@ def _take(plan: Plan, folder: Path, source: Path, say: Callable[[str], None]) ->
     if not results.exists() or not config.exists():
         raise RunFolderError(f"{source} holds no results of another command; it needs results.jsonl and config.json")
     experiment = make(plan, folder)
-    found = [experiment.read(row) for row in read_lines(results, dict, say)]
+    found = read_lines(results, lambda row: experiment.read(as_object(row)), say)
     units = dict(one for one in found if one is not None)
     if not units:
         raise RunFolderError(f"{results} has nothing for the experiment {plan.name}")
-    kept = RunFolder(folder, {"read_from": source.name, "settings": json.loads(config.read_text())})
+    kept = RunFolder(folder, {"read_from": source.name, "settings": _settings(config)})
     with kept.lock():
         done = {(row["series"], row["seed"]) for row in kept.read_as(_row, say)}
         for unit, values in units.items():
@@ -127,9 +131,21 @@ def _row(row: Mapping[str, Any]) -> dict[str, Any]:
     """A line of an experiment's results.
 
     Raises:
-        KeyError: If it is none.
+        KeyError: If something is not there.
+        TypeError: If something is of another type, or a value no number.
     """
-    return {name: row[name] for name in ("series", "seed", "values", "code")}
+    found = {name: row[name] for name in _TYPES}
+    for name, wanted in _TYPES.items():
+        if not isinstance(found[name], wanted):
+            raise TypeError(f"{name} is {found[name]!r}, no {wanted.__name__}")
+    for name, value in found["values"].items():
+        if not isinstance(value, int | float):
+            raise TypeError(f"{name} is {value!r}, no number")
+    return found
+
+
+_TYPES: dict[str, type] = {"series": str, "seed": int, "values": dict, "code": str}
+"""What a line has."""
 
 
 def _rows(folder: Path) -> list[dict[str, Any]]:
@@ -138,8 +154,21 @@ def _rows(folder: Path) -> list[dict[str, Any]]:
 
 
 def _origin(folder: Path, rows: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
-    """How the results of an experiment were made; None without any."""
+    """How the results of an experiment were made; None without any.
+
+    Raises:
+        RunFolderError: If its settings cannot be read.
+    """
     if not rows:
         return None
-    found: dict[str, Any] = json.loads((folder / "config.json").read_text())
-    return {**found, "code": sorted({row["code"] for row in rows})}
+    return {**_settings(folder / CONFIG_FILE), "code": sorted({row["code"] for row in rows})}
+
+
+def _settings(file: Path) -> dict[str, Any]:
+    try:
+        return as_object(json.loads(file.read_text()))
+    except (OSError, TypeError, ValueError) as error:
+        raise RunFolderError(
+            f"{file} cannot be read ({error}), so that nobody knows how the results beside it were made; delete the "
+            "folder to compute them anew"
+        ) from error

@@ -102,10 +102,12 @@ class Content:
     Attributes:
         about: Of the file: everything but the environments.
         places: One per environment in which somebody finished.
+        barren: What the file says of the others.
     """
 
     about: Mapping[str, Any]
     places: Sequence[Place]
+    barren: Sequence[Mapping[str, Any]]
 
     @property
     def names(self) -> list[str]:
@@ -124,7 +126,7 @@ def read_board(folder: Path) -> dict[str, Any]:
         about = json.loads(file.read_text())
     except (OSError, ValueError) as error:
         raise RunFolderError(f"{file} cannot be read ({error}); qfl leaderboard writes it") from error
-    if not isinstance(about, dict) or about.get("schema") != SCHEMA:
+    if not isinstance(about, dict) or about.get("schema") != SCHEMA or not {"title", "environments"} <= about.keys():
         raise RunFolderError(f"{file} is none of version {SCHEMA}; run qfl leaderboard again with the same settings")
     return about
 
@@ -164,6 +166,7 @@ def content_of(about: Mapping[str, Any]) -> Content:
             )
             for one in finished
         ],
+        [one for one in about["environments"] if not one["rows"]],
     )
 
 

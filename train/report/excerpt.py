@@ -55,7 +55,7 @@ def tables(board: Mapping[str, Any]) -> str:
 def _row(row: Mapping[str, Any]) -> dict[str, str]:
     means = row["means"]
     return {
-        "competitor": row["competitor"],
+        "competitor": row["competitor"].replace("|", "\\|"),
         "kind": row["kind"],
         "return (IQM) [95 %]": _interval(row["return"]),
         "score [95 %]": _interval(row["score"]),

@@ -17,10 +17,12 @@ from train.report.columns import COLUMNS, columns_of, interval_text, number_text
 from train.report.content import Content, Place, interval, read_content
 from train.report.plots import plots_of
 from train.report.replay import replay_of, summary
-from train.runs import RunFolderError, write_atomically
+from train.runs import RunFolderError, as_object, write_atomically
 
 PAGE_FILE = "leaderboard.html"
 CLAIMS_FOLDERS, CLAIMS_FILE = ("claims", "claims-quick"), "claims.json"
+CLAIMS_KEYS = {"article", "claims", "rule"}
+"""What the page shows of them."""
 
 
 def write_page(folder: Path, say: Callable[[str], None], replays: bool = True) -> Path:
@@ -89,9 +91,13 @@ def read_claims(runs: Path) -> dict[str, Any] | None:
         file = runs / name / CLAIMS_FILE
         if file.exists():
             try:
-                found: dict[str, Any] = json.loads(file.read_text())
-            except ValueError as error:
-                raise RunFolderError(f"{file} cannot be read ({error}); qfl claims writes it") from error
+                found = as_object(json.loads(file.read_text()))
+                if not CLAIMS_KEYS <= found.keys():
+                    raise ValueError(f"it lacks {', '.join(sorted(CLAIMS_KEYS - found.keys()))}")
+            except (OSError, TypeError, ValueError) as error:
+                raise RunFolderError(
+                    f"{file} cannot be read ({error}); qfl claims writes it; without the file the page has no claims"
+                ) from error
             return found
     return None
 
