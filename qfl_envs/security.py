@@ -30,6 +30,8 @@ SCREENINGS = ("none", "norm", "direction")
 UPDATE_ATTACKS = ("sign-flip", "gaussian", "ipm", "alie", "boost")
 DATA_ATTACKS = ("label-flip", "backdoor")
 ATTACKS = ("none", *UPDATE_ATTACKS, *DATA_ATTACKS)
+MOST = 1e12
+"""Of numbers whose squares, with the most noise on them, a server's moments in single precision hold."""
 
 
 @dataclass(frozen=True)
@@ -77,15 +79,19 @@ class Security(Section):
     )
     norm_factor: float = real(2.0, 1.0, None, "", "longest update that 'norm' lets pass, in medians of the round")
     longest_update: float = real(
-        100.0, 1e-9, None, "", "updates longer than this are thrown away always, and so are those that are no numbers"
+        100.0,
+        1e-9,
+        MOST,
+        "",
+        "updates longer than this are thrown away always, and so are those that are no numbers",
     )
     assumed_attackers: float = real(0.3, 0.0, 1.0, "", "share of a round's updates that robust rules take for hostile")
-    clip_norm: float = real(1.0, 1e-9, None, "", "longest update that clipping rules and privacy leave as it is")
+    clip_norm: float = real(1.0, 1e-9, MOST, "", "longest update that clipping rules and privacy leave as it is")
     noise_multiplier: float = real(
-        0.0, 0.0, None, "", "noise of differential privacy, in sensitivities of the mean", source="Bun & Steinke 2016"
+        0.0, 0.0, 1e6, "", "noise of differential privacy, in sensitivities of the mean", source="Bun & Steinke 2016"
     )
     sum_bits: int = integer(16, 1, 32, "bits of a number under 'secure'", source="Bonawitz et al. 2017")
-    sum_bound: float = real(1.0, 1e-9, None, "", "largest entry of an update under 'secure'; larger ones are clipped")
+    sum_bound: float = real(1.0, 1e-9, MOST, "", "largest entry of an update under 'secure'; larger ones are clipped")
     group_size: int | None = integer(
         None, 3, None, "most devices that mask their updates together; null for all", optional=True
     )

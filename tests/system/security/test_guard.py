@@ -334,6 +334,20 @@ def test_threats_come_and_go():
     assert 5 < sum(forged) < 25 and any(a != b for a, b in zip(forged, forged[1:], strict=False))
 
 
+@pytest.mark.parametrize(
+    "extreme",
+    [
+        {"tampered_share": 0.5, "tampering_strength": 1e11},
+        {"aggregation": "norm-clipping", "noise_multiplier": 1e6},
+        {"aggregation": "secure", "sum_bits": 1},
+    ],
+)
+def test_no_bound_is_so_large_that_a_model_is_lost(extreme):
+    system = system_of(1, longest_update=1e12, clip_norm=1e12, sum_bound=1e12, **extreme)
+    play(system, 4, (0,))
+    assert np.isfinite(system.state.parameters).all() and np.isfinite(system.state.second_moment).all()
+
+
 def test_noise_of_privacy_moves_the_model():
     # noise so small that only the clipping is left, and more
     still, noisy = (system_of(clip_norm=0.1, noise_multiplier=size) for size in (1e-9, 1.0))
@@ -369,6 +383,10 @@ def test_bad_scenarios_are_refused():
         system_of(screening="norm", noise_multiplier=1.0)
     with pytest.raises(InvalidValueError, match="signature"):
         Choices.named(signature="rsa-2048")
+    # so long that their squares are infinite
+    for name in ("longest_update", "clip_norm", "sum_bound", "noise_multiplier"):
+        with pytest.raises(InvalidValueError, match=name):
+            system_of(**{name: 1e20})
     other = SCENARIO.replace({"learning": {"aggregation": "buffered"}})
     with pytest.raises(InvalidValueError, match="learning.aggregation is 'buffered'"):
         system_of(scenario=other, signature="ml-dsa-44")

@@ -86,7 +86,12 @@ def test_an_entry_is_written_in_one_way_alone(written, tmp_path):
     path = tmp_path / "spaced.jsonl"
     begin, signature, end = last.partition(json.loads(last)["signature"].encode())
     # no entry follows the last one, whose hash would tell
-    for other in (last.replace(b":", b": ", 1), begin + signature.upper() + end, begin + b" " + signature + end):
+    for other in (
+        last.replace(b"\n", b"\r\n"),
+        last.replace(b":", b": ", 1),
+        begin + signature.upper() + end,
+        begin + b" " + signature + end,
+    ):
         path.write_bytes(b"".join(lines) + other)
         assert verify(path).problem == "not of the form of an entry" and verify(path).entries == 3
 
