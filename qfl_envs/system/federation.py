@@ -217,7 +217,15 @@ class FederatedSystem:
     # the round
 
     def step(self, decision: Decision) -> RoundReport:
-        """Play one round of every system."""
+        """Play one round of every system.
+
+        Raises:
+            InvalidValueError: For a choice of protection in systems whose decisions choose none.
+        """
+        if decision.protection is not None and not self.protects:
+            raise InvalidValueError(
+                "protection", "chosen", "None, as the scenario has it, unless systems are made with protects=True"
+            )
         state = self.state
         work = self._begin(state, RowRandom(self.generators), decision)
         self._check(state, decision, work)

@@ -30,8 +30,8 @@ SCENARIO = Scenario.preset("tiny").replace(
 )
 
 
-def system_of(systems=2, scenario=SCENARIO, **security):
-    return FederatedSystem(scenario.replace({"security": security}), systems)
+def system_of(systems=2, scenario=SCENARIO, protects=False, **security):
+    return FederatedSystem(scenario.replace({"security": security}), systems, protects=protects)
 
 
 def play(system, rounds=2, seeds=(0, 1), protection=None):
@@ -219,12 +219,21 @@ def test_what_is_executed_is_what_is_modelled_after_q_day(chosen, refused, forge
     threats = {"tampered_share": 1.0, "quantum_computer": True, "q_day_round": [0.0, 0.0]}
     ends = []
     for protection in ("modelled", "executed"):
-        system = system_of(1, protection=protection, **threats)
+        system = system_of(1, protects=True, protection=protection, **threats)
         guarded = play(system, 1, (0,), Choices.named(**chosen))[0].guarded
         assert (guarded.refused.sum(), guarded.forged.sum()) == (refused, forged)
         assert guarded.failed.all() == bool(refused)
         ends.append(system.state.parameters)
     assert np.array_equal(*ends)
+
+
+def test_protection_is_chosen_only_where_decisions_choose_it():
+    chosen = Decision(participate=np.ones((1, 8), dtype=bool), protection=Choices.named(signature="ml-dsa-44"))
+    for security in ({}, {"signature": "ecdsa-p256"}):
+        system = system_of(1, **security)
+        system.reset([np.random.default_rng(0)])
+        with pytest.raises(InvalidValueError, match="protects=True"):
+            system.step(chosen)
 
 
 def test_before_q_day_a_classical_signature_stands():
