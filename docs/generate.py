@@ -28,8 +28,10 @@ from qfl_envs.parallel import FederatedParallelEnv
 from qfl_envs.presets import PRESETS
 from qfl_envs.registration import MULTI_AGENT_ENVIRONMENTS
 from qfl_envs.scenario import Scenario
-from train import agreement, calibration, line_ups, reference
 from train import competitors as known
+from train import reference
+from train.competition import line_ups
+from train.surrogate import agreement, calibration
 
 FOLDER = Path(__file__).parent
 NOTICE = "<!-- Written by docs/generate.py; edit the code, not this page. -->\n"
@@ -65,10 +67,10 @@ energies are those of the quantum learner. It was calibrated under server Adam, 
 plain updates (FedAvg, FedAsync, q-FedAvg, FedNova, SCAFFOLD) it learns, but at another speed than the quantum learner.
 
 Six numbers make it resemble the quantum learner. `qfl calibrate` fits them to rounds of the real one, which were
-recorded with participants chosen in many ways (`--record` plays them anew) and are shipped in `train/calibration`. Two
-thirds of the systems are fitted, the rest are held out. Errors are root mean squares over all rounds; the roughness is
-that of the accuracy from round to round, relative to the real one's; the correlation is that of the final accuracies
-over systems.
+recorded with participants chosen in many ways (`--record` plays them anew) and are shipped in
+`train/surrogate/records`. Two thirds of the systems are fitted, the rest are held out. Errors are root mean squares
+over all rounds; the roughness is that of the accuracy from round to round, relative to the real one's; the correlation
+is that of the final accuracies over systems.
 
 """
 AGREEMENT_INTRODUCTION = """
@@ -98,10 +100,10 @@ What `--set` says about `learning` goes before.
 LINE_UPS_INTRODUCTION = """\
 # Line-ups
 
-Who plays where with `qfl leaderboard --quick` and `--full`, from `train/line_ups.toml`. `--env`, `--competitor`,
-`--seeds` and `--steps` change it. Steps are the training budget, the same for all agents that learn in an environment.
-Without either, all that `qfl competitors` lists as by default play {seeds} seeds, with the training budgets that they
-are shipped with.
+Who plays where with `qfl leaderboard --quick` and `--full`, from `train/competition/line_ups.toml`. `--env`,
+`--competitor`, `--seeds` and `--steps` change it. Steps are the training budget, the same for all agents that learn in
+an environment. Without either, all that `qfl competitors` lists as by default play {seeds} seeds, with the training
+budgets that they are shipped with.
 """
 PRESETS_INTRODUCTION = """\
 ## Presets

@@ -11,9 +11,10 @@ import baselines
 from qfl_envs.competitor import Competitor, Kind
 from qfl_envs.errors import InvalidValueError
 from qfl_envs.fields import reject_unknown
-from train import algorithms as trained_agents
-from train import outside, settings
-from train.loading import load
+from train.competition import outside
+from train.training import algorithms as trained_agents
+from train.training import settings
+from train.training.loading import load
 
 DEFAULT_AGENTS = ("ppo",)
 """Trained competitors that take part where nobody is named: to train all of them takes hours."""
@@ -65,7 +66,7 @@ def make(name: str, model: Path | None = None) -> Competitor:
     """A new competitor.
 
     Args:
-        name: One of :func:`names`, or one from outside, see :mod:`train.outside`.
+        name: One of :func:`names`, or one from outside, see :mod:`train.competition.outside`.
         model: Folder of the training run of a trained one; of a model from outside, its file, if it is not where its
             name says.
 

@@ -40,8 +40,8 @@ def configuration(name: str, env_id: str, preset: str) -> dict[str, Any]:
     Returns:
         ``actor`` and ``critic``, each with its ``kind`` and what that kind takes, see
         :mod:`agents.multi_agent.teams`; ``num_names`` and ``first_option`` (how likely option 0 is at the start) of
-        both; ``algorithm``, see :class:`train.multi_agent.Settings`; and ``num_envs``, ``steps``, ``quick_steps``,
-        ``environment``, ``environment_share``, ``reward_weights`` and ``final_rate_share`` as those of
+        both; ``algorithm``, see :class:`train.training.multi_agent.Settings`; and ``num_envs``, ``steps``,
+        ``quick_steps``, ``environment``, ``environment_share``, ``reward_weights`` and ``final_rate_share`` as those of
         :func:`baselines.configurations.configuration`.
 
     Raises:

@@ -19,7 +19,7 @@ from agents.policies.per_device import PerDeviceVQCPolicy
 from qfl_envs.errors import InvalidValueError, UnknownNameError
 from qfl_envs.quantum import batched, parameter_shift
 from qfl_envs.quantum.circuits import ENTANGLERS, Circuit
-from train.settings import configuration
+from train.training.settings import configuration
 
 CART = gym.make("CartPole-v1")
 SCHEDULING = gym.make("qfl/Scheduling-v0", scenario="tiny", learning={"model": "none"})

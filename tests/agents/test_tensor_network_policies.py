@@ -12,7 +12,7 @@ from agents.policies.circuit_network import CircuitSettings
 from agents.policies.tensor_network import TensorNetwork, matched_chain
 from qfl_envs.errors import InvalidValueError
 from qfl_envs.quantum.tensor_network import MatrixProductState
-from train.settings import configuration
+from train.training.settings import configuration
 
 SETTINGS = {"network": "tensor_network", "num_qubits": 4, "num_layers": 2}
 

@@ -10,7 +10,7 @@ import qfl_envs  # noqa: F401  (registers the environments)
 from baselines.adaptation import AdwinTriggered, Keep, Phases, round_of
 from qfl_envs.errors import MissingExtraError
 from qfl_envs.system.learning.adaptation import Adaptation
-from train.commands import competitors as list_competitors
+from train.commands.listing import competitors as list_competitors
 from train.competitors import default_names
 
 NAMES = [name for name in baselines.names() if isinstance(baselines.make(name), Keep)]

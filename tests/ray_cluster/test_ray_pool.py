@@ -11,8 +11,8 @@ import pytest
 from ray.cluster_utils import Cluster
 
 from train.cli import main
-from train.jobs import PlayJob
-from train.ray_pool import connect, pack, unpack
+from train.competition.jobs import PlayJob
+from train.competition.ray_pool import connect, pack, unpack
 
 ROOT = Path(__file__).parents[2]
 PATHS = os.pathsep.join([str(ROOT), str(ROOT / "tests" / "train")])

@@ -2,8 +2,8 @@
 
 import dataclasses
 
+from train.competition.results import Results, Training
 from train.evaluation import Episode
-from train.results import Results, Training
 
 ENV_IDS = ("qfl/Scheduling-v0", "qfl/Power-v0")
 ZERO = {field.name: 0.0 for field in dataclasses.fields(Episode)}

@@ -12,7 +12,7 @@ from gymnasium import spaces
 from pettingzoo import ParallelEnv
 
 from agents.multi_agent.teams import TeamShape
-from train.teams import Played, Seen
+from train.training.teams import Played, Seen
 
 CLASSICAL_BOUND = 0.75
 

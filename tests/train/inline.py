@@ -3,7 +3,7 @@
 import contextlib
 import time
 
-from train.jobs import Done, perform
+from train.competition.jobs import Done, perform
 
 
 class InlinePool:

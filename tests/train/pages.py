@@ -2,11 +2,11 @@
 
 from boards import ENV_IDS, config, episode, results, training
 
-from train.board import board
+from train.competition.board import board
+from train.competition.results import Failure
+from train.competition.standings import standings
 from train.report.content import content_of
 from train.report.page import render
-from train.results import Failure
-from train.standings import standings
 
 SCORES = {"random": -1.0, "round-robin": 0.4, "ppo": 0.2, "vqc-ppo": 0.3}
 KINDS = {"vqc-ppo": "quantum"}

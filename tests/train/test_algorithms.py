@@ -14,12 +14,12 @@ from baselines.configurations import algorithms, configuration
 from qfl_envs.errors import InvalidValueError
 from qfl_envs.registration import ENVIRONMENTS
 from train import competitors
-from train.algorithms import ACTIONS, supports
+from train.competition.matrix import Matrix
 from train.evaluation import make_env, play
-from train.matrix import Matrix
-from train.plans import plan_training
 from train.sb3 import SB3VecEnv
-from train.training import ALGORITHMS, MASKABLE_POLICIES, train
+from train.training.algorithms import ACTIONS, supports
+from train.training.deep_rl import ALGORITHMS, MASKABLE_POLICIES, train
+from train.training.plans import plan_training
 
 ARGUMENTS = {"learning": {"model": "none"}, "max_rounds": 6}
 SCHEDULING = "qfl/Scheduling-v0"

@@ -10,12 +10,12 @@ from gymnasium import spaces
 import qfl_envs  # noqa: F401
 from qfl_envs.envs.base import FederatedEnv
 from qfl_envs.quantum import pennylane
-from train import jobs
 from train.benchmarks import circuits, environments, harness, scaling, security, solvers
 from train.benchmarks.circuits import ExecutorsDisagreeError, Workload
 from train.benchmarks.timing import interleaved_medians, medians_of_turns
+from train.competition import jobs
+from train.competition.matrix import Matrix
 from train.evaluation import play
-from train.matrix import Matrix
 from train.runs import RunFolder
 
 NO_LEARNING = {"learning": {"model": "none"}}

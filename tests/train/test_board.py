@@ -9,11 +9,11 @@ import boards
 import pytest
 
 from qfl_envs.errors import InvalidValueError
-from train import board, summaries, table
-from train.cli import _parser
-from train.leaderboard import publish
-from train.results import Failure
-from train.standings import command_of, page, standings, text
+from train.cli import make_parser
+from train.competition import board, summaries, table
+from train.competition.leaderboard import publish
+from train.competition.results import Failure
+from train.competition.standings import command_of, page, standings, text
 
 SCHEDULING, POWER = boards.ENV_IDS
 RETURNS = {"random": [-2.0, -2.2, -1.8, -2.1, -1.9, -2.0], "ppo": [0.5, 0.4, 0.6, 0.5, 0.45, 0.55]}
@@ -121,7 +121,7 @@ def test_a_name_with_a_bar_stays_in_its_cell():
 def test_the_command_of_a_row_can_be_typed_and_asks_for_its_settings():
     config = boards.config(["ppo"], arguments={"num_devices": 7})
     words = shlex.split(command_of((SCHEDULING, "ppo"), config))
-    options = _parser().parse_args(words[1:])
+    options = make_parser().parse_args(words[1:])
     assert (options.env, options.competitor, options.preset) == ([SCHEDULING], ["ppo"], ["tiny"])
     assert (options.seeds, options.steps, options.training_seed) == (6, 256, 0)
     assert options.arguments == {"num_devices": 7}

@@ -11,7 +11,7 @@ from walk import LENGTH, Walk, breaking, breaking_infos, breaking_step
 from qfl_envs.errors import QflError
 from qfl_envs.registration import ENVIRONMENTS
 from train.sb3 import SB3VecEnv, check_vec_env
-from train.vec_env_rules import VecEnvCheckError
+from train.sb3.rules import VecEnvCheckError
 
 ENV_IDS = sorted(ENVIRONMENTS)
 TINY = {"scenario": "tiny", "max_rounds": 5, "learning": {"model": "none"}}

@@ -5,7 +5,7 @@ import pytest
 from chsh import CLASSICAL_BOUND, CHSHEnv, GameRows, winning_probability
 from pettingzoo.test import parallel_api_test
 
-from train.multi_agent import TeamPPO
+from train.training.multi_agent import TeamPPO
 
 CIRCUIT = {
     "kind": "entangled",

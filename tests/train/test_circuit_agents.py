@@ -10,16 +10,17 @@ from agents.policies.execution import Execution
 from baselines.search_space import value_at
 from qfl_envs.errors import InvalidValueError
 from qfl_envs.registration import ENVIRONMENTS
-from train import competitors, settings
-from train.algorithms import supports
+from train import competitors
 from train.benchmarks import policies
 from train.benchmarks.circuits import ExecutorsDisagreeError
 from train.cli import main
+from train.competition.matrix import Matrix
 from train.evaluation import make_env, play
-from train.matrix import Matrix
-from train.plans import MODEL_FILE, ModelFileError, plan_training, read_plan
-from train.trained import TrainedModel
-from train.training import train
+from train.training import settings
+from train.training.algorithms import supports
+from train.training.deep_rl import train
+from train.training.plans import MODEL_FILE, ModelFileError, plan_training, read_plan
+from train.training.trained import TrainedModel
 
 ARGUMENTS = {"learning": {"model": "none"}, "max_rounds": 3}
 DRIFT, SCHEDULING = "qfl/Drift-v0", "qfl/Scheduling-v0"

@@ -15,14 +15,14 @@ import misbehaving
 import pytest
 from processes import children_of, wait_for_end
 
-from train.board import board
-from train.jobs import PlayJob
-from train.leaderboard import run
-from train.matrix import Matrix
-from train.results import to_row
+from train.competition.board import board
+from train.competition.jobs import PlayJob
+from train.competition.leaderboard import run
+from train.competition.matrix import Matrix
+from train.competition.results import to_row
+from train.competition.standings import standings, text
+from train.competition.workers import start_workers
 from train.runs import RunFolder, RunFolderError
-from train.standings import standings, text
-from train.workers import start_workers
 
 SCHEDULING, POWER = "qfl/Scheduling-v0", "qfl/Power-v0"
 FAST = {"learning": {"model": "none"}, "max_rounds": 3}
@@ -115,7 +115,7 @@ def test_a_training_that_fails_is_the_end_of_its_entry_alone(tmp_path, monkeypat
     def fail(*_):
         raise MemoryError("too large")
 
-    monkeypatch.setattr("train.training.train", fail)
+    monkeypatch.setattr("train.training.deep_rl.train", fail)
     results, _ = play(matrix_of("random", "ppo"), tmp_path)
     failed = results.failure((SCHEDULING, "ppo"))
     assert failed.seed is None and failed.reason.startswith("MemoryError: too large")
@@ -126,7 +126,7 @@ def test_a_full_disk_ends_the_run_and_is_nobodys_failure(tmp_path, monkeypatch):
     def fill(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("train.training.train", fill)
+    monkeypatch.setattr("train.training.deep_rl.train", fill)
     with pytest.raises(RunFolderError, match="No space left on device.*run the command again"):
         play(matrix_of("random", "ppo"), tmp_path)
     assert not (tmp_path / "results.jsonl").exists()
@@ -185,7 +185,7 @@ def test_the_table_is_the_same_however_many_processes_play(undisturbed, alone):
 
 def work_in_copies(monkeypatch):
     """Let workers be copies of this process, which has loaded everything: at work after milliseconds, not seconds."""
-    monkeypatch.setattr("train.workers.get_context", lambda method: multiprocessing.get_context("fork"))
+    monkeypatch.setattr("train.competition.workers.get_context", lambda method: multiprocessing.get_context("fork"))
 
 
 def rows_in(folder):
@@ -196,7 +196,7 @@ def rows_in(folder):
 def test_ten_kills_at_random_moments_end_in_the_table_of_an_undisturbed_run(tmp_path, undisturbed, alone, monkeypatch):
     matrix, table = undisturbed
     work_in_copies(monkeypatch)
-    monkeypatch.setattr("train.workers.ALONE_S", 0.02)
+    monkeypatch.setattr("train.competition.workers.ALONE_S", 0.02)
     moments = random.Random(0)
     unfinished, kept = 0, []
     for _ in range(10):

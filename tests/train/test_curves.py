@@ -5,10 +5,10 @@ import boards
 import numpy as np
 import pytest
 
-from train import curves
-from train.curves import Curve, page
-from train.plans import TrainingPlan
-from train.results import to_row
+from train.competition.results import to_row
+from train.training import curves
+from train.training.curves import Curve, page
+from train.training.plans import TrainingPlan
 
 SCHEDULING = "qfl/Scheduling-v0"
 

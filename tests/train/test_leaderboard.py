@@ -13,7 +13,7 @@ from processes import children_of, wait_for_end
 
 from qfl_envs.errors import InvalidValueError, UnknownNameError
 from train.cli import main
-from train.matrix import Matrix
+from train.competition.matrix import Matrix
 
 ENV_IDS = ("qfl/Allocation-v0", "qfl/Scheduling-v0")
 QUICK = [sys.executable, "-m", "train", "leaderboard", "--quick", "--preset", "tiny", "--seeds", "5"]

@@ -4,10 +4,10 @@ import pytest
 
 from qfl_envs.registration import ENVIRONMENTS
 from train import competitors
-from train.cli import _parser
-from train.commands import _matrix
-from train.line_ups import SHIPPED, line_up
-from train.matrix import Matrix
+from train.cli import make_parser
+from train.commands.competition import matrix_of
+from train.competition.line_ups import SHIPPED, line_up
+from train.competition.matrix import Matrix
 from train.statistics import MIN_SEEDS
 
 both = pytest.mark.parametrize("name", ["quick", "full"])
@@ -68,7 +68,7 @@ def test_all_agents_that_learn_in_an_environment_get_its_budget():
     ],
 )
 def test_the_environments_of_a_line_up_are_played_and_no_others_unless_they_are_asked_for(words, played):
-    options = _parser().parse_args(["leaderboard", *words])
+    options = make_parser().parse_args(["leaderboard", *words])
     pace = "quick" if options.quick else "full" if options.full else None
-    matrix = _matrix(options, "small", line_up(pace))
+    matrix = matrix_of(options, "small", line_up(pace))
     assert {env_id for env_id, _ in matrix.entries()} == played

@@ -6,8 +6,8 @@ import boards
 import pytest
 
 from train.cli import main
-from train.merging import MergeError, merge
-from train.results import Failure, to_row
+from train.competition.merging import MergeError, merge
+from train.competition.results import Failure, to_row
 
 SCHEDULING, POWER = boards.ENV_IDS
 RETURNS = {"random": [-2.0, -2.2, -1.8, -2.1, -1.9, -2.0], "ppo": [0.5, 0.4, 0.6, 0.5, 0.45, 0.55]}

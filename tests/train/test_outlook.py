@@ -8,10 +8,10 @@ import inline
 import pytest
 from boards import ENV_IDS, episode, training
 
-from train import leaderboard
-from train.jobs import Done, PlayJob, TrainJob, failure
-from train.matrix import Matrix
-from train.outlook import Outlook, Running
+from train.competition import leaderboard
+from train.competition.jobs import Done, PlayJob, TrainJob, failure
+from train.competition.matrix import Matrix
+from train.competition.outlook import Outlook, Running
 from train.progress import TimeBar
 from train.runs import RunFolder
 

@@ -12,11 +12,12 @@ from sb3_contrib import MaskablePPO
 from stable_baselines3 import A2C, DQN, PPO, SAC
 
 import qfl_envs
-from train import competitors, outside
+from train import competitors
 from train.cli import main
+from train.competition import outside
+from train.competition.matrix import Matrix
 from train.evaluation import make_env
-from train.matrix import Matrix
-from train.plans import ModelFileError
+from train.training.plans import ModelFileError
 
 SCHEDULING, DRIFT, POWER = "qfl/Scheduling-v0", "qfl/Drift-v0", "qfl/Power-v0"
 FAST = {"learning": {"model": "none"}, "max_rounds": 3}
@@ -26,7 +27,7 @@ PAGE = Path(qfl_envs.__file__).parents[1] / "docs" / "submitting.md"
 
 @pytest.fixture(autouse=True)
 def _in_this_process(monkeypatch):
-    monkeypatch.setattr("train.workers.start_workers", lambda count: inline.inline())
+    monkeypatch.setattr("train.competition.workers.start_workers", lambda count: inline.inline())
 
 
 def compete(out, *names, env_id=SCHEDULING, words=()):

@@ -8,12 +8,12 @@ import pytest
 import torch
 
 from qfl_envs.errors import InvalidValueError
-from train import pretrained
 from train.cli import main
 from train.evaluation import make_env
-from train.plans import ModelFileError, model_name, plan_training
-from train.trained import TrainedModel
-from train.training import train
+from train.training import pretrained
+from train.training.deep_rl import train
+from train.training.plans import ModelFileError, model_name, plan_training
+from train.training.trained import TrainedModel
 
 ENV_ID = "qfl/Scheduling-v0"
 FAST = {"learning": {"model": "none"}, "max_rounds": 4}

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from train import protocol
+from train.competition import protocol
 
-PAGE = Path(protocol.__file__).parents[1] / "docs" / "protocol.md"
+PAGE = Path(protocol.__file__).parents[2] / "docs" / "protocol.md"
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 import pytest
 
-from train.ray_pool import RayError, _knock
+from train.competition.ray_pool import RayError, _knock
 
 
 @pytest.mark.parametrize(

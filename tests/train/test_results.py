@@ -5,7 +5,7 @@ import json
 import boards
 import pytest
 
-from train.results import Failure, record_from_row, to_row
+from train.competition.results import Failure, record_from_row, to_row
 
 ENV_ID = boards.ENV_IDS[0]
 

@@ -5,8 +5,9 @@ import pytest
 
 from qfl_envs.errors import InvalidValueError
 from qfl_envs.registration import ENVIRONMENTS
-from train import reference, scores, summaries, table
+from train import reference
 from train.cli import main
+from train.competition import scores, summaries, table
 from train.evaluation import Episode
 
 KEY = ("qfl/Drift-v0", "tiny", "val", "real")

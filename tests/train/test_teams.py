@@ -13,11 +13,11 @@ from qfl_envs.errors import InvalidValueError, UnknownNameError
 from train import competitors
 from train.cli import main
 from train.evaluation import make_env, play
-from train.multi_agent import CHECKPOINT_FILE, clipped_loss
-from train.plans import MODE_FILE, MODEL_FILE, PLAN_FILE, ModelFileError, plan_training
-from train.returns import RunningScale, advantages_of
-from train.teams import make_teams
-from train.training import train
+from train.training.deep_rl import train
+from train.training.multi_agent import CHECKPOINT_FILE, clipped_loss
+from train.training.plans import MODE_FILE, MODEL_FILE, PLAN_FILE, ModelFileError, plan_training
+from train.training.returns import RunningScale, advantages_of
+from train.training.teams import make_teams
 
 STRAGGLERS, ALLOCATION = "qfl/StragglerFairness-v0", "qfl/Allocation-v0"
 FAST = {"learning": {"model": "none"}, "max_rounds": 6}
@@ -46,7 +46,7 @@ def test_a_killed_training_goes_on_as_if_nothing_had_happened(finished, tmp_path
         if steps > 100:
             raise KilledError
 
-    monkeypatch.setattr("train.multi_agent.CHECKPOINT_S", 0.0)
+    monkeypatch.setattr("train.training.multi_agent.CHECKPOINT_S", 0.0)
     with pytest.raises(KilledError):
         train(plan_of("qmarl", 192), tmp_path, kill)
     assert (tmp_path / CHECKPOINT_FILE).exists() and not (tmp_path / "model.zip").exists()
@@ -60,7 +60,7 @@ def test_a_killed_training_goes_on_as_if_nothing_had_happened(finished, tmp_path
 
 
 def test_a_checkpoint_of_another_training_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("train.multi_agent.CHECKPOINT_S", 0.0)
+    monkeypatch.setattr("train.training.multi_agent.CHECKPOINT_S", 0.0)
 
     def kill(steps):
         raise KilledError
@@ -200,9 +200,9 @@ def test_the_scale_of_returns_is_that_of_all_of_them():
 
 
 def test_teams_are_compared_and_the_comparison_goes_on(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("train.team_comparison.ARGUMENTS", FAST)
-    monkeypatch.setattr("train.team_comparison.EPISODES", 2)
-    monkeypatch.setattr("train.team_comparison.RATES", (1e-3, 1e-2))
+    monkeypatch.setattr("train.training.team_comparison.ARGUMENTS", FAST)
+    monkeypatch.setattr("train.training.team_comparison.EPISODES", 2)
+    monkeypatch.setattr("train.training.team_comparison.RATES", (1e-3, 1e-2))
     words = ["compare-teams", "--env", STRAGGLERS, "--team", "mappo-matched", "--preset", "tiny", "--json"]
     words += ["--steps", "64", "--seeds", "1", "--out", str(tmp_path)]
     assert main(words) == 0

@@ -8,8 +8,8 @@ from baselines.configurations import configuration
 from qfl_envs.errors import UnknownNameError
 from train.competitors import make
 from train.evaluation import make_env, play
-from train.plans import ModelFileError, plan_training, read_plan
-from train.training import count_parameters, train
+from train.training.deep_rl import count_parameters, train
+from train.training.plans import ModelFileError, plan_training, read_plan
 
 ARGUMENTS = {"learning": {"model": "none"}, "max_rounds": 6}
 
@@ -57,7 +57,7 @@ def test_a_model_refuses_a_fleet_of_another_size(trained):
 
 
 def test_the_policy_has_as_many_parameters_for_any_number_of_devices():
-    from train.training import ALGORITHMS, POLICIES
+    from train.training.deep_rl import ALGORITHMS, POLICIES
 
     counts = set()
     for devices in (4, 9):
@@ -70,7 +70,7 @@ def test_the_policy_has_as_many_parameters_for_any_number_of_devices():
 def test_the_policy_treats_devices_alike_wherever_they_stand():
     import torch
 
-    from train.training import ALGORITHMS, POLICIES
+    from train.training.deep_rl import ALGORITHMS, POLICIES
 
     env = make_env("qfl/Allocation-v0", "train", {"scenario": "tiny", **ARGUMENTS})
     model = ALGORITHMS["ppo"](POLICIES["per-device"], env, policy_kwargs={"num_devices": 6}, seed=0)
@@ -97,7 +97,7 @@ def test_the_policy_treats_devices_alike_wherever_they_stand():
 def test_the_policy_gives_numbers_to_the_devices_of_slots_alike():
     import torch
 
-    from train.training import ALGORITHMS, POLICIES
+    from train.training.deep_rl import ALGORITHMS, POLICIES
 
     env = make_env("qfl/Power-v0", "train", {"scenario": "tiny", "num_scheduled": 4, **ARGUMENTS})
     model = ALGORITHMS["ppo"](POLICIES["per-device"], env, policy_kwargs={"num_devices": 4}, seed=0)
@@ -117,7 +117,7 @@ def test_the_policy_gives_numbers_to_the_devices_of_slots_alike():
 def test_names_tell_devices_apart_that_are_otherwise_alike():
     import torch
 
-    from train.training import ALGORITHMS, POLICIES
+    from train.training.deep_rl import ALGORITHMS, POLICIES
 
     env = make_env("qfl/Allocation-v0", "train", {"scenario": "tiny", **ARGUMENTS})
     model = ALGORITHMS["ppo"](POLICIES["per-device"], env, policy_kwargs={"num_devices": 6, "num_names": 2}, seed=0)
@@ -127,7 +127,7 @@ def test_names_tell_devices_apart_that_are_otherwise_alike():
 
 
 def test_devices_begin_idle_as_often_as_the_settings_say():
-    from train.training import ALGORITHMS, POLICIES
+    from train.training.deep_rl import ALGORITHMS, POLICIES
 
     env = make_env("qfl/Scheduling-v0", "train", {"scenario": "tiny", **ARGUMENTS})
     kwargs = {"num_devices": 6, "idle_probability": 0.7}
@@ -138,8 +138,8 @@ def test_devices_begin_idle_as_often_as_the_settings_say():
 
 
 def test_a_policy_whose_most_likely_choice_is_to_idle_is_sampled():
-    from train.training import ALGORITHMS, POLICIES
-    from train.validation import choose_mode
+    from train.training.deep_rl import ALGORITHMS, POLICIES
+    from train.training.validation import choose_mode
 
     environment = {"scenario": "tiny", "max_rounds": 6}
     env = make_env("qfl/Scheduling-v0", "train", environment)
@@ -191,7 +191,7 @@ def test_a_training_in_two_stages_is_one_curve_of_one_model(tmp_path):
     train(replace(plan, arguments={"learning": {"model": "none"}}, settings=settings), tmp_path, steps.append)
     assert steps[-1] == 512
     assert steps == sorted(steps)
-    from train.curves import find
+    from train.training.curves import find
 
     (curve,) = find([tmp_path])
     assert curve.steps.max() == 512
@@ -211,7 +211,7 @@ def test_target_networks_are_not_counted():
 
 
 def test_a_policy_begins_with_little_work_where_the_settings_say_so():
-    from train.training import ALGORITHMS, POLICIES
+    from train.training.deep_rl import ALGORITHMS, POLICIES
 
     env = make_env("qfl/Scheduling-v0", "train", {"scenario": "tiny", **ARGUMENTS})
     kwargs = {"num_devices": 6, "idle_probability": 0.5, "later_options": 0.5}

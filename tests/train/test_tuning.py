@@ -13,11 +13,11 @@ from baselines.configurations import algorithms, configuration
 from baselines.search_space import search_space, value_at, with_values
 from qfl_envs.errors import InvalidValueError
 from qfl_envs.registration import ENVIRONMENTS
-from train.algorithms import supports
 from train.cli import main
-from train.plans import plan_training
 from train.runs import RunFolder, RunFolderError
-from train.tuning import BEST_FILE, JOURNAL_FILE, Search, as_toml, tune
+from train.training.algorithms import supports
+from train.training.plans import plan_training
+from train.training.tuning import BEST_FILE, JOURNAL_FILE, Search, as_toml, tune
 
 SCHEDULING = "qfl/Scheduling-v0"
 FAST = {"learning": {"model": "none"}, "max_rounds": 4}

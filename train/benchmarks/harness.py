@@ -23,12 +23,12 @@ from typing import Any, cast
 
 import torch
 
-from train import jobs
+from train.competition import jobs
+from train.competition.jobs import Done, Job, perform
+from train.competition.leaderboard import run
+from train.competition.matrix import Matrix
+from train.competition.results import Entry
 from train.evaluation import Episode, play
-from train.jobs import Done, Job, perform
-from train.leaderboard import run
-from train.matrix import Matrix
-from train.results import Entry
 from train.runs import RunFolder
 
 SEEDS = 5

@@ -23,7 +23,7 @@ from qfl_envs.vector import FederatedVectorEnv
 from train.benchmarks.circuits import TOLERANCE, ExecutorsDisagreeError
 from train.benchmarks.timing import interleaved_medians
 from train.sb3 import SB3VecEnv
-from train.settings import configuration
+from train.training.settings import configuration
 
 ROWS, STEPS, BATCH = 32, 16, 256
 

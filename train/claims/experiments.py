@@ -21,7 +21,7 @@ from train.claims.data import Plan
 from train.claims.experiment import Experiment, Unit, Values
 from train.claims.local_work import RULES
 from train.evaluation import Episode, make_env, play
-from train.loading import load
+from train.training.loading import load
 
 
 class SumRate(Experiment):
@@ -142,9 +142,9 @@ class Trainings(Experiment):
 
     def compute(self, series: str, seed: int) -> Values:
         """Train once, then play."""
-        from train.curves import curve_of
-        from train.plans import MODEL_FILE, plan_training
-        from train.training import train
+        from train.training.curves import curve_of
+        from train.training.deep_rl import train
+        from train.training.plans import MODEL_FILE, plan_training
 
         settings = self.settings
         plan = plan_training(

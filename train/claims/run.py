@@ -13,8 +13,8 @@ from train.claims.experiment import Unit, Values
 from train.claims.experiments import make
 from train.claims.page import page, to_json
 from train.claims.verdicts import Judged, measured, verdict
+from train.competition.protocol import code_version
 from train.progress import progress_bar
-from train.protocol import code_version
 from train.runs import CONFIG_FILE, RunFolder, RunFolderError, as_object, make_writable, read_lines, write_atomically
 
 PAGE_FILE, DATA_FILE = "claims.md", "claims.json"

@@ -6,9 +6,9 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from train.competition.summaries import REFERENCE
 from train.report.content import Entry, Place
 from train.statistics import Estimate
-from train.summaries import REFERENCE
 
 
 @dataclass(frozen=True)

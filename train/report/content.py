@@ -1,4 +1,4 @@
-"""What the page of a competition shows: ``leaderboard.json``, see :mod:`train.board`, and how plots show whom."""
+"""What the page of a competition shows, of what :mod:`train.competition.board` wrote, and how plots show whom."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from train.board import SCHEMA
+from train.competition.board import SCHEMA
+from train.competition.summaries import REFERENCE
 from train.runs import RunFolderError
 from train.statistics import Estimate
-from train.summaries import REFERENCE
 
 BOARD_FILE = "leaderboard.json"
 MOST_EMPHASISED = 6

@@ -11,12 +11,13 @@ import numpy as np
 
 from qfl_envs.rendering import Recording
 from qfl_envs.system.network.mobility import area_radius_m
-from train import competitors, outside
+from train import competitors
+from train.competition import outside
+from train.competition.protocol import SPLIT
 from train.evaluation import make_env_of
-from train.plans import model_name
-from train.protocol import SPLIT
 from train.report.content import Content, Entry, Place
 from train.runs import write_atomically
+from train.training.plans import model_name
 
 SEED = 0
 MOST_DEVICE_FRAMES = 40_000

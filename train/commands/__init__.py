@@ -1,0 +1,1 @@
+"""What each command of ``qfl`` may be told, and what it does."""

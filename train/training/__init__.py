@@ -1,0 +1,1 @@
+"""Training of policies and teams: plans, settings, algorithms, search, and trained models as competitors."""
