@@ -35,7 +35,7 @@ WRONG = {
     "curves of another kind": (["curves", "tests", "--out", "curves.gif"], ["curves.gif", ".png"]),
     "unknown split": (["evaluate", "--competitor", "random", "--split", "exam"], ["'exam'", "train, val, test"]),
     "model that is missing": (["evaluate", "--model", "/nowhere"], ["/nowhere", "qfl train"]),
-    "agent without model": (["evaluate", "--competitor", "ppo"], ["the folder of a training run"]),
+    "agent without model": (["evaluate", "--competitor", "ppo"], ["'ppo'", "--model FOLDER"]),
     "file of another kind": (["render", "--out", "episode.mp4"], ["episode.mp4", ".gif or .png"]),
     "too few seeds": (["leaderboard", "--seeds", "3"], ["seeds is 3", "at least 5"]),
     "argument set elsewhere": (["leaderboard", "--set", '{"split": "val"}'], ["--set split", "set by the command"]),
