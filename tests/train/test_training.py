@@ -198,6 +198,19 @@ def test_a_training_in_two_stages_is_one_curve_of_one_model(tmp_path):
     assert len(list(tmp_path.glob("tensorboard_*"))) == 1
 
 
+def test_a_training_in_two_stages_is_the_same_under_the_same_seed(tmp_path):
+    plan = plan_training("ppo", "qfl/Scheduling-v0", "tiny", ARGUMENTS, steps=512)
+    settings = {**plan.settings, "environment": {"max_rounds": 3}, "environment_share": 0.5}
+    plan = replace(plan, arguments={"learning": {"model": "none"}}, settings=settings)
+    weights = []
+    for name in ("one", "other"):
+        folder = tmp_path / name
+        folder.mkdir()
+        train(plan, folder)
+        weights.append(make("ppo", folder).model.policy.state_dict())
+    assert all(weights[0][name].equal(weights[1][name]) for name in weights[0])
+
+
 def test_the_finished_plan_counts_the_parameters_that_the_model_has(trained):
     env_id, folder, _ = trained
     assert read_plan(folder).parameters == count_parameters(make("ppo", folder).model) > 0

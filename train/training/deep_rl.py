@@ -86,12 +86,14 @@ def train(plan: TrainingPlan, folder: Path, progress: Progress | None = None) ->
     for unfinished in folder.glob("tensorboard_*"):
         shutil.rmtree(unfinished)
     model: BaseAlgorithm | None = None
-    for arguments, steps in plan.stages():
+    for stage, (arguments, steps) in enumerate(plan.stages()):
         env, vector_env = _training_env(plan, arguments)
         if model is None:
             model = _make_model(plan, env, vector_env, folder)
         else:
             model.set_env(env)
+            # Stable-Baselines3 seeds the first environment alone
+            env.seed(int(np.random.default_rng([plan.seed, stage]).integers(2**31)))
         # curves have a point per rollout, or where there are none, per episode of all rows
         log_interval = env.num_envs if isinstance(model, OffPolicyAlgorithm) else 1
         model.learn(
