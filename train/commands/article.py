@@ -7,8 +7,8 @@ from argparse import Namespace
 from qfl_envs.fields import reject_unknown
 from train.commands.options import (
     Commands,
+    add_changes,
     add_folder,
-    json_object,
     named_folder,
     positive,
 )
@@ -54,14 +54,7 @@ def add(commands: Commands) -> None:
         "--allocator", action="append", metavar="NAME", help="of Figure 4a, may be repeated; all if not given"
     )
     parser.add_argument("--preset", default="paper", help="scenario to start from")
-    parser.add_argument(
-        "--set",
-        type=json_object,
-        default={},
-        metavar="JSON",
-        dest="arguments",
-        help="""changes of the scenario, e.g. '{"num_devices": 50}'""",
-    )
+    add_changes(parser, """changes of the scenario, e.g. '{"num_devices": 50}'""")
     add_folder(parser)
 
 

@@ -55,18 +55,16 @@ def add_scenario(parser: Parser, absent: str = "", default: str | None = "small"
 
 
 def add_overrides(parser: Parser) -> None:
-    """Options of changes."""
-    parser.add_argument(
-        "--set",
-        type=json_object,
-        default={},
-        metavar="JSON",
-        dest="arguments",
-        help="""arguments of the environment, e.g. '{"num_devices": 10, "radio": {"num_subchannels": 4}}'""",
-    )
+    """Options of changes of an environment, and of the method by which its server merges."""
+    add_changes(parser, """arguments of the environment, e.g. '{"num_devices": 10, "radio": {"num_subchannels": 4}}'""")
     parser.add_argument(
         "--server", metavar="NAME", help="how the server merges, e.g. q-fedavg or fedprox; as the preset if not given"
     )
+
+
+def add_changes(parser: Parser, text: str) -> None:
+    """Option of changes, which are told as JSON."""
+    parser.add_argument("--set", type=json_object, default={}, metavar="JSON", dest="arguments", help=text)
 
 
 def add_folder(parser: Parser) -> None:
