@@ -10,11 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from qfl_envs.errors import InvalidValueError
-from train.commands.options import (
-    Commands,
-    add_json,
-    positive,
-)
+from train.commands.options import Commands, add_json, positive
 from train.commands.printing import print_rows
 
 

@@ -5,13 +5,7 @@ from __future__ import annotations
 from argparse import Namespace
 
 from qfl_envs.fields import reject_unknown
-from train.commands.options import (
-    Commands,
-    add_changes,
-    add_folder,
-    named_folder,
-    positive,
-)
+from train.commands.options import Commands, add_changes, add_folder, named_folder, positive
 from train.commands.printing import say
 
 

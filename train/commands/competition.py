@@ -12,15 +12,7 @@ from typing import Any
 from qfl_envs.errors import InvalidValueError
 from qfl_envs.fields import reject_unknown
 from qfl_envs.registration import ENVIRONMENTS
-from train.commands.options import (
-    Commands,
-    Help,
-    add_folder,
-    add_overrides,
-    arguments_of,
-    natural,
-    positive,
-)
+from train.commands.options import Commands, Help, add_folder, add_overrides, arguments_of, natural, positive
 from train.commands.printing import say
 
 EXIT_OK, EXIT_FAILED = 0, 3

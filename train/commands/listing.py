@@ -7,13 +7,7 @@ from pathlib import Path
 
 from qfl_envs.errors import InvalidValueError
 from qfl_envs.registration import ENVIRONMENTS
-from train.commands.options import (
-    Commands,
-    add_json,
-    add_overrides,
-    arguments_of,
-    positive,
-)
+from train.commands.options import Commands, add_json, add_overrides, arguments_of, positive
 from train.commands.printing import print_rows, say
 
 

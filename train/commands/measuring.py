@@ -9,11 +9,7 @@ from typing import Any
 
 from qfl_envs.fields import reject_unknown
 from qfl_envs.registration import ENVIRONMENTS
-from train.commands.options import (
-    Commands,
-    add_json,
-    positive,
-)
+from train.commands.options import Commands, add_json, positive
 from train.commands.printing import print_rows
 
 

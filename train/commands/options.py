@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from argparse import Namespace
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -133,13 +133,6 @@ def known_env(env_id: str) -> str:
     """The same, if it exists."""
     reject_unknown([env_id], ENVIRONMENTS, "environment")
     return env_id
-
-
-def make_env(env_id: str, split: str, environment: Mapping[str, Any], **keywords: Any) -> Any:
-    """See :func:`train.evaluation.make_env`, which is loaded here."""
-    from train.evaluation import make_env
-
-    return make_env(env_id, split, environment, **keywords)
 
 
 def short_name(env_id: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from argparse import Namespace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from qfl_envs.errors import InvalidValueError
 from qfl_envs.fields import reject_unknown
@@ -15,12 +16,14 @@ from train.commands.options import (
     add_scenario,
     arguments_of,
     known_env,
-    make_env,
     natural,
     positive,
     short_name,
 )
 from train.commands.printing import print_rows, say
+
+if TYPE_CHECKING:
+    from train.training.plans import TrainingPlan
 
 
 def add(commands: Commands) -> None:
@@ -80,18 +83,9 @@ def train(options: Namespace) -> None:
     from train.progress import progress_bar
     from train.runs import make_writable
     from train.training.deep_rl import train as run_training
-    from train.training.plans import MODEL_FILE, plan_training, read_plan
+    from train.training.plans import MODEL_FILE, read_plan
 
-    plan = plan_training(
-        options.agent,
-        known_env(options.env),
-        options.preset,
-        arguments_of(options),
-        options.steps,
-        options.seed,
-    )
-    # a wrong preset or argument must not leave a folder behind
-    make_env(plan.env_id, "train", {"scenario": plan.preset, **plan.arguments}).close()
+    plan = _plan(options)
     folder = options.out / (options.name or f"{short_name(plan.env_id)}-{plan.agent}-{plan.preset}-seed{plan.seed}")
     if (folder / MODEL_FILE).exists():
         raise InvalidValueError("run folder", str(folder), "one without a finished model; choose another --name")
@@ -107,23 +101,13 @@ def tune(options: Namespace) -> None:
     """Search for better settings."""
     from train.runs import RunFolder
     from train.training import settings
-    from train.training.plans import plan_training
     from train.training.tuning import BEST_FILE, Search, as_toml
     from train.training.tuning import tune as search_settings
 
     reject_unknown([options.agent], [name for name in settings.names() if not settings.is_team(name)], "agent to tune")
-    plan = plan_training(
-        options.agent,
-        known_env(options.env),
-        options.preset,
-        arguments_of(options),
-        options.steps,
-        options.seed,
-        quick=True,
-    )
+    plan = _plan(options, quick=True)
     search = Search(plan, options.trials)
     config = search.config()
-    make_env(plan.env_id, "train", {"scenario": plan.preset, **plan.arguments}).close()
     name = options.name or f"tune-{short_name(plan.env_id)}-{plan.agent}-{plan.preset}-seed{plan.seed}"
     folder = RunFolder(options.out / name, config)
     found = search_settings(search, folder, say=say)
@@ -162,3 +146,14 @@ def curves(options: Namespace) -> None:
         picture = None if options.out is None else os.path.relpath(options.out, options.page.parent)
         write_atomically(options.page, learning_curves.page(found, options.folders, picture))
     print_rows([curve.to_row() for curve in found], options.json)
+
+
+def _plan(options: Namespace, quick: bool = False) -> TrainingPlan:
+    """What the options ask for; a wrong preset or argument is found here, before there is a folder."""
+    from train.evaluation import make_env
+    from train.training.plans import plan_training
+
+    env_id, arguments = known_env(options.env), arguments_of(options)
+    plan = plan_training(options.agent, env_id, options.preset, arguments, options.steps, options.seed, quick)
+    make_env(plan.env_id, "train", {"scenario": plan.preset, **plan.arguments}).close()
+    return plan

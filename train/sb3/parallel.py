@@ -9,14 +9,13 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
-from gymnasium.vector import AutoresetMode
 from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvObs, VecEnvStepReturn
 
 from qfl_envs.envs.base import RESET_OPTIONS, row_of
 from qfl_envs.errors import InvalidValueError
 from qfl_envs.parallel import FederatedParallelEnv
-from qfl_envs.vector import FederatedVectorEnv
+from train.episodes import side_by_side
 
 
 def parallel_to_sb3(parallel_env: FederatedParallelEnv, num_envs: int = 1) -> DeviceVecEnv:
@@ -61,14 +60,7 @@ class DeviceVecEnv(VecEnv):
                 "parallel_env", str(parallel_env), "a multi-agent environment of qfl_envs, without wrappers"
             )
         template = deepcopy(parallel_env)  # its curriculum goes on with the rows
-        # resets are asked for, not automatic, to see who has left at the end of an episode
-        self.vector_env = FederatedVectorEnv(
-            num_envs,
-            autoreset_mode=AutoresetMode.DISABLED,
-            max_episode_steps=parallel_env.max_cycles,
-            template=template.sibling,
-        )
-        self.vector_env.system.devices_leave = True
+        self.vector_env = side_by_side(template, num_envs)
         self.devices = template.devices
         self._template = template
         super().__init__(num_envs * self.devices.num_devices, self.devices.observation_box, self.devices.option_space)

@@ -7,12 +7,11 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import pettingzoo
 import torch
-from gymnasium.vector import AutoresetMode
 from torch import Tensor
 
 from agents.multi_agent.teams import TeamShape
 from qfl_envs.parallel import FederatedParallelEnv
-from qfl_envs.vector import FederatedVectorEnv
+from train.episodes import side_by_side
 
 
 class Seen(NamedTuple):
@@ -68,14 +67,7 @@ class FederatedTeams:
 
     def __init__(self, parallel_env: FederatedParallelEnv, num_envs: int) -> None:
         """Make E episodes of what the environment plays; it is never played itself."""
-        # resets are asked for, not automatic, to see the end of an episode
-        self.vector_env = FederatedVectorEnv(
-            num_envs,
-            autoreset_mode=AutoresetMode.DISABLED,
-            max_episode_steps=parallel_env.max_cycles,
-            template=parallel_env.sibling,
-        )
-        self.vector_env.system.devices_leave = True
+        self.vector_env = side_by_side(parallel_env, num_envs)
         self.devices, self.num_envs = parallel_env.devices, num_envs
         (num_state,) = parallel_env.state_space.shape
         self.shape = TeamShape(
